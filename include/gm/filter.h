@@ -1,0 +1,110 @@
+/* filter.h: a tool is a filter object: open (options), process (a record in, the same record out, changed), close.
+ *
+ * A shell pipe links filters as processes, gm-pipe links the same objects in one process. Tools that are no filters (gm-init) have `run` in place
+ * of `process`. This is the only module, with cmd/, that prints.
+ */
+#ifndef GM_FILTER_H
+#define GM_FILTER_H
+
+#include "gm/model.h"
+#include "gm/stream.h"
+
+#define GM_VERSION "0.1.0"
+
+typedef enum gm_option_kind {
+    GM_OPTION_FLAG,   /* bool: set to true */
+    GM_OPTION_TEXT,   /* const char * */
+    GM_OPTION_SIZE,   /* size_t in [low, high] */
+    GM_OPTION_U64,    /* uint64_t in [low, high] */
+    GM_OPTION_NUMBER, /* double in [low, high] */
+    GM_OPTION_LIST    /* gm_list: texts between commas; given again, they are added */
+} gm_option_kind;
+
+typedef struct gm_list { size_t count; char **items; } gm_list;
+
+typedef struct gm_option {
+    const char *name;     /* long name, or NULL at the end of a table */
+    char letter;          /* short name or 0 */
+    gm_option_kind kind;
+    size_t offset;        /* of the variable in the filter's state */
+    const char *argument; /* its name in --help; NULL for a flag */
+    const char *help;
+    double low, high;     /* both 0: any */
+} gm_option;
+
+typedef enum gm_role { GM_FILTER, GM_SOURCE, GM_SINK } gm_role;
+
+typedef struct gm_call {
+    const struct gm_tool *tool;
+    void *state;        /* tool->state_size bytes, zeroed, then options */
+    int argument_count; /* what is left behind the options */
+    char **arguments;
+    gm_role role;       /* the tool's; open may change it (gm-noise -n is a source) */
+    bool fused;         /* runs inside gm-pipe */
+    size_t max_tensor;
+    gm_list drop;
+    size_t threads;
+    gm_list *lists[16]; size_t list_count; /* private: to be released */
+} gm_call;
+
+typedef struct gm_tool {
+    const char *name;     /* "gm-noise" */
+    const char *purpose;  /* one line */
+    const char *synopsis; /* what stands behind the name in the usage line */
+    const char *details;  /* further text of --help, or NULL */
+    const gm_option *options;
+    size_t state_size;
+    gm_role role;
+    bool blas;            /* --version names the BLAS; -j is an option */
+    /* Reads the options, opens models. 0, -1. */
+    int (*open)(gm_call *call, gm_error *e);
+    /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources only); -1. */
+    int (*process)(gm_call *call, gm_record *r, gm_error *e);
+    /* The stream ended well. 0, -1. May be NULL. */
+    int (*finish)(gm_call *call, gm_error *e);
+    /* Releases everything, after success and failure alike; open may have failed half way. May be NULL. */
+    void (*close)(gm_call *call);
+    /* In place of process, for a tool that is no filter: the whole work. 0, -1. */
+    int (*run)(gm_call *call, gm_error *e);
+} gm_tool;
+
+/* main() of every tool: options, streams, messages. Returns the exit status: 0, 1 (data, I/O, numbers), 2 (usage). */
+int gm_tool_main(const gm_tool *tool, int argc, char **argv);
+
+/* Parses a command's words into a call (state allocated) and opens it. *done: --help or --version was answered. */
+GM_MUST_USE int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call *call, bool *done, gm_error *e);
+void gm_call_close(gm_call *call);
+
+/* Runs opened calls as one pipeline, records handed on in memory. Reads standard input if the first is no source, writes
+ * standard output if the last is no sink. Messages name the tool. Returns the exit status. */
+int gm_run_pipeline(gm_call *const *calls, size_t count);
+
+/* One line on stderr: "gm-grad: text". */
+void gm_say(const char *tool, const char *format, ...) GM_PRINTF(2, 3);
+
+/* ---- a model as training reads it ---- */
+
+/* The models that filters read: with a step in the record, waits for that step and reads in place; `frozen` or without a step, a copy of
+ * the model as it stands. */
+typedef struct gm_follow {
+    gm_model *model;
+    bool frozen;
+    gm_view view;
+    gm_state copy;       /* copy.blocks NULL: none was made */
+    uint64_t copy_word;
+    bool copied;         /* what gm_follow_params gave last was the copy */
+} gm_follow;
+GM_MUST_USE int gm_follow_open(gm_follow *f, const char *path, bool frozen, gm_error *e);
+void gm_follow_close(gm_follow *f);
+/* Parameters for this record; *step is the step they stand at. */
+GM_MUST_USE const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e);
+/* After use: -1 if the writer overtook the reader meanwhile. */
+GM_MUST_USE int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e);
+
+/* ---- shared by tools ---- */
+
+/* "tensor 'x'" parts of an input from -i NAME,NAME: values, or class numbers for parts of kind CLASSES. */
+struct gm_input;
+GM_MUST_USE int gm_gather_input(gm_record *r, const gm_net *net, char *const *names, size_t count, struct gm_input *input, gm_error *e);
+
+#endif

@@ -1,0 +1,94 @@
+/* model.h: a model file: specification, parameters, optimizer state, step. Layout in gm-model(5).
+ *
+ * Two slots; the writer fills the one that is not current and publishes it with one atomic store, so the file stands at the
+ * end of some step whenever its process is killed. One writer at a time, any number of readers, who never block it.
+ */
+#ifndef GM_MODEL_H
+#define GM_MODEL_H
+
+#include "gm/net.h"
+#include "gm/optim.h"
+#include "gm/record.h"
+
+/* All that is fixed when the model is made. gm_model_spec_free releases what it points to. */
+typedef struct gm_model_spec {
+    char name[GM_NAME_MAX + 1];
+    gm_net *net;
+    gm_optim optim;
+    char init[64];
+    uint64_t seed;
+    gm_value *schema;     /* of the data (schema.h), or NULL */
+    gm_value *provenance; /* who made it from what, or NULL */
+} gm_model_spec;
+void gm_model_spec_free(gm_model_spec *spec);
+
+/* A name from a file's name: "out/D.gm" gives "D". -1 if what is left is no name (letters, digits, . _ -). */
+GM_MUST_USE int gm_model_name_from(const char *path, char name[GM_NAME_MAX + 1], gm_error *e);
+GM_MUST_USE int gm_model_name_check(const char *name, gm_error *e);
+
+/* What a model is at some step: blocks of net->block floats: parameters first, then the optimizer's blocks. */
+typedef struct gm_state {
+    uint64_t step;    /* training steps done */
+    uint64_t updates; /* updates applied: an optimizer's t */
+    uint64_t pending; /* gradients accumulated since the last update */
+    float *blocks;    /* (1 + gm_optim_blocks) * net->block floats */
+} gm_state;
+
+/* Floats in gm_state.blocks; false if that overflows. */
+GM_MUST_USE bool gm_model_floats(const gm_model_spec *spec, size_t *floats);
+
+/* Makes the file under a temporary name, all its space allocated and synced, and moves it to `path`. An existing file is an error
+ * without `force`, and is replaced whole (its readers keep the old one) with it. */
+GM_MUST_USE int gm_model_create(const char *path, const gm_model_spec *spec, const gm_state *state, bool force, gm_error *e);
+
+typedef struct gm_model gm_model;
+
+/* Maps a model to read. Refuses what is not a model, is damaged, or was left behind by a machine that crashed. */
+GM_MUST_USE gm_model *gm_model_open(const char *path, gm_error *e);
+void gm_model_close(gm_model *m);
+const gm_model_spec *gm_model_spec_of(const gm_model *m);
+const char *gm_model_path(const gm_model *m);
+uint64_t gm_model_step(const gm_model *m);
+
+/* Readers. A view is the current slot, in place. It is good until the writer begins the step after next: read, then ask
+ * gm_model_view_holds; if it says no, what was read is not to be used. */
+typedef struct gm_view {
+    uint64_t step, updates, pending;
+    const float *params;
+    uint64_t word; /* private */
+} gm_view;
+gm_view gm_model_view(const gm_model *m);
+bool gm_model_view_holds(const gm_model *m, const gm_view *view);
+
+/* A copy that is whole: blocks (parameters only, or all) into `blocks`. Never blocks a writer for more than one copy. */
+GM_MUST_USE int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *state, gm_error *e);
+
+/* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment, default 5) without a
+ * writer, saying which gm-step is missing. */
+GM_MUST_USE int gm_model_wait(gm_model *m, uint64_t step, gm_error *e);
+
+/* The writer. gm_model_lock takes the writer's lock (released by gm_model_close or the end of the process) and maps the file to write. */
+GM_MUST_USE int gm_model_lock(gm_model *m, gm_error *e);
+/* The slot that is not current, to be filled whole (parameters and state). */
+float *gm_model_begin(gm_model *m);
+/* Publishes what gm_model_begin's slot holds as the model at step + 1 with these counts. */
+void gm_model_publish(gm_model *m, uint64_t updates, uint64_t pending);
+/* Advances the step; parameters and state stay. */
+void gm_model_skip(gm_model *m);
+/* Notes in the file which BLAS made the gradients (at most 63 bytes). Returns false if another one was noted before. */
+bool gm_model_note_blas(gm_model *m, const char *blas);
+const char *gm_model_blas(const gm_model *m); /* "" before any training */
+/* Syncs the file to the disk with a checksum and marks it clean. */
+GM_MUST_USE int gm_model_settle(gm_model *m, gm_error *e);
+
+/* Checkpoints: a model as one record and back (gm-save, gm-init --from). */
+GM_MUST_USE int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *state, bool parameters_only, bool provenance,
+                                   gm_error *e);
+/* Takes spec and state out of a record; state->blocks is allocated (release with free). */
+GM_MUST_USE int gm_checkpoint_read(gm_record *r, gm_model_spec *spec, gm_state *state, gm_error *e);
+
+/* A spec's fixed part as a map and back: the first page of a file, `info.model` of a checkpoint. */
+GM_MUST_USE gm_value *gm_model_spec_value(const gm_model_spec *spec, bool provenance, gm_error *e);
+GM_MUST_USE int gm_model_spec_parse(const gm_value *v, gm_model_spec *spec, gm_error *e);
+
+#endif

@@ -1,0 +1,40 @@
+/* optim.h: optimizers. One step reads parameters, state and gradient and writes new parameters and state elsewhere.
+ *
+ * Texts: "sgd:lr=0.01", "momentum:lr=0.01,momentum=0.9,nesterov=0", "rmsprop:lr=1e-3,rho=0.9,eps=1e-7", "adam:lr=1e-3,beta1=0.9,beta2=0.999,eps=1e-8";
+ * every hyper-parameter has a default. `accumulate=1` on any of them reserves room for accumulated gradients.
+ */
+#ifndef GM_OPTIM_H
+#define GM_OPTIM_H
+
+#include "gm/net.h"
+
+typedef enum gm_optim_kind { GM_SGD, GM_MOMENTUM, GM_RMSPROP, GM_ADAM } gm_optim_kind;
+
+typedef struct gm_optim {
+    gm_optim_kind kind;
+    double lr, momentum, rho, beta1, beta2, eps;
+    bool nesterov;
+    size_t accumulate; /* gradients that are averaged into one update; 0: no room is kept for that */
+} gm_optim;
+
+/* Usage errors propose the word that was meant. */
+GM_MUST_USE int gm_optim_parse(const char *text, gm_optim *o, gm_error *e);
+/* The canonical text, with every hyper-parameter that the kind has. Returns out. */
+char *gm_optim_text(const gm_optim *o, char out[256]);
+
+/* Blocks of state beside the parameters: sgd 0, momentum 1 (m), rmsprop 1 (v), adam 2 (m, v); one more (g, last) with accumulate > 0. */
+size_t gm_optim_blocks(const gm_optim *o);
+/* The letter of block i: 'm', 'v' or 'g'. */
+char gm_optim_block_letter(const gm_optim *o, size_t i);
+
+/* Update number t (from 1) of `count` floats.
+ *   sgd       w' = w - lr g
+ *   momentum  m' = momentum m + g;  w' = w - lr m'   (nesterov: w - lr (g + momentum m'))    Sutskever et al. 2013
+ *   rmsprop   v' = rho v + (1 - rho) g^2;  w' = w - lr g / (sqrt(v') + eps)                   Hinton 2012, lecture 6e
+ *   adam      m' = beta1 m + (1 - beta1) g;  v' = beta2 v + (1 - beta2) g^2;
+ *             w' = w - lr sqrt(1 - beta2^t) / (1 - beta1^t) m' / (sqrt(v') + eps sqrt(1 - beta2^t))   Kingma, Ba 2015, algorithm 1
+ * state[i] and new_state[i] are the blocks in order (without the accumulated gradients). Arrays do not alias. */
+void gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params, const float *const *state,
+                     float *new_params, float *const *new_state);
+
+#endif
