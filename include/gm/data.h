@@ -34,6 +34,9 @@ void gm_csv_put(FILE *f, const char *text, size_t n);
 
 /* ---- rows of any source, encoded ---- */
 
+/* True if the file can be read and begins as a stream does. */
+bool gm_data_is_stream(const char *path);
+
 typedef struct gm_rows gm_rows;
 
 /* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema` (may be NULL only for streams)

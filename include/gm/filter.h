@@ -1,7 +1,7 @@
 /* filter.h: a tool is a filter object: open (options), process (a record in, the same record out, changed), close.
  *
- * A shell pipe links filters as processes, gm-pipe links the same objects in one process. Tools that are no filters (gm-init) have `run` in place
- * of `process`. This is the only module, with cmd/, that prints.
+ * A shell pipe links filters as processes, gm-pipe links the same objects in one process. A tool that works alone (gm-init) is
+ * the same object without streams. This is the only module, with cmd/, that prints.
  */
 #ifndef GM_FILTER_H
 #define GM_FILTER_H
@@ -29,10 +29,15 @@ typedef struct gm_option {
     size_t offset;        /* of the variable in the filter's state */
     const char *argument; /* its name in --help; NULL for a flag */
     const char *help;
-    double low, high;     /* both 0: any */
+    double low, high;     /* for numbers; both 0: any */
 } gm_option;
 
-typedef enum gm_role { GM_FILTER, GM_SOURCE, GM_SINK } gm_role;
+typedef enum gm_role {
+    GM_FILTER, /* reads records and writes them */
+    GM_SOURCE, /* makes records and writes them */
+    GM_SINK,   /* reads records */
+    GM_ALONE   /* neither: its process works until there is no more to do; gm-pipe refuses it */
+} gm_role;
 
 typedef struct gm_call {
     const struct gm_tool *tool;
@@ -40,11 +45,12 @@ typedef struct gm_call {
     int argument_count; /* what is left behind the options */
     char **arguments;
     gm_role role;       /* the tool's; open may change it (gm-noise -n is a source) */
+    uint64_t records;   /* processed so far: the number of the record in process */
     bool fused;         /* runs inside gm-pipe */
+    int status;         /* exit status of a call that succeeded (gm-pipe: that of its stages) */
     size_t max_tensor;
     gm_list drop;
     size_t threads;
-    gm_list *lists[16]; size_t list_count; /* private: to be released */
 } gm_call;
 
 typedef struct gm_tool {
@@ -55,17 +61,15 @@ typedef struct gm_tool {
     const gm_option *options;
     size_t state_size;
     gm_role role;
-    bool blas;            /* --version names the BLAS; -j is an option */
+    const char *(*blas)(void); /* gm_blas_text for a tool that links BLAS: --version names it, -j is an option; else NULL */
     /* Reads the options, opens models. 0, -1. */
     int (*open)(gm_call *call, gm_error *e);
-    /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources only); -1. */
+    /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources, tools alone); -1. */
     int (*process)(gm_call *call, gm_record *r, gm_error *e);
     /* The stream ended well. 0, -1. May be NULL. */
     int (*finish)(gm_call *call, gm_error *e);
     /* Releases everything, after success and failure alike; open may have failed half way. May be NULL. */
     void (*close)(gm_call *call);
-    /* In place of process, for a tool that is no filter: the whole work. 0, -1. */
-    int (*run)(gm_call *call, gm_error *e);
 } gm_tool;
 
 /* main() of every tool: options, streams, messages. Returns the exit status: 0, 1 (data, I/O, numbers), 2 (usage). */
@@ -98,10 +102,19 @@ GM_MUST_USE int gm_follow_open(gm_follow *f, const char *path, bool frozen, gm_e
 void gm_follow_close(gm_follow *f);
 /* Parameters for this record; *step is the step they stand at. */
 GM_MUST_USE const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e);
+/* Parameters as they stood at the record's own step, for a model that may be one update ahead (a run that was killed between two
+ * gm-steps goes on). Call after gm_follow_params. */
+GM_MUST_USE const float *gm_follow_params_at(gm_follow *f, const gm_record *r, gm_error *e);
 /* After use: -1 if the writer overtook the reader meanwhile. */
 GM_MUST_USE int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e);
 
 /* ---- shared by tools ---- */
+
+/* --dist: "normal" (or NULL) or "uniform". */
+GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);
+
+/* "8x8". -1 if it is not that. */
+GM_MUST_USE int gm_parse_shape(const char *text, size_t *height, size_t *width);
 
 /* "tensor 'x'" parts of an input from -i NAME,NAME: values, or class numbers for parts of kind CLASSES. */
 struct gm_input;

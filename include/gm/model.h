@@ -54,13 +54,15 @@ uint64_t gm_model_step(const gm_model *m);
  * gm_model_view_holds; if it says no, what was read is not to be used. */
 typedef struct gm_view {
     uint64_t step, updates, pending;
-    const float *params;
-    uint64_t word; /* private */
+    const float *params; /* the slot's blocks: parameters, then the optimizer's */
+    uint64_t word;       /* private; of one model, equal words mean equal contents */
 } gm_view;
 gm_view gm_model_view(const gm_model *m);
+/* The slot as it stood at `step`: the current one, or the one before it if the last update made step + 1. False if neither is. */
+bool gm_model_view_at(const gm_model *m, uint64_t step, gm_view *view);
 bool gm_model_view_holds(const gm_model *m, const gm_view *view);
 
-/* A copy that is whole: blocks (parameters only, or all) into `blocks`. Never blocks a writer for more than one copy. */
+/* A copy that is whole: blocks (parameters only, or all) into the caller's state->blocks. Never blocks a writer for more than one copy. */
 GM_MUST_USE int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *state, gm_error *e);
 
 /* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment, default 5) without a
@@ -69,13 +71,13 @@ GM_MUST_USE int gm_model_wait(gm_model *m, uint64_t step, gm_error *e);
 
 /* The writer. gm_model_lock takes the writer's lock (released by gm_model_close or the end of the process) and maps the file to write. */
 GM_MUST_USE int gm_model_lock(gm_model *m, gm_error *e);
-/* The slot that is not current, to be filled whole (parameters and state). */
+/* The slot that is not current, to be filled whole (parameters and state). NULL without the writer's lock. */
 float *gm_model_begin(gm_model *m);
 /* Publishes what gm_model_begin's slot holds as the model at step + 1 with these counts. */
 void gm_model_publish(gm_model *m, uint64_t updates, uint64_t pending);
 /* Advances the step; parameters and state stay. */
 void gm_model_skip(gm_model *m);
-/* Notes in the file which BLAS made the gradients (at most 63 bytes). Returns false if another one was noted before. */
+/* Notes in the file which BLAS made the gradients (at most 63 bytes). Returns false if another one was noted before; the new one replaces it. */
 bool gm_model_note_blas(gm_model *m, const char *blas);
 const char *gm_model_blas(const gm_model *m); /* "" before any training */
 /* Syncs the file to the disk with a checksum and marks it clean. */

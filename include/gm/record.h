@@ -1,8 +1,9 @@
 /* record.h: what travels through a pipeline: one batch, with its tensors, scalars and info.
  *
  * A record owns everything in it. gm_record_clear keeps the memory of its tensors for the next
- * batch, so a pipeline allocates nothing after its first records. Pointers to tensors stay good until the record
- * is cleared or that tensor is removed or replaced.
+ * batch, so a pipeline allocates nothing after its first records. A tensor's numbers stay where they are until the
+ * record is cleared or that tensor is removed, replaced or converted; a pointer to a gm_tensor also until any tensor is
+ * removed (those behind it move up).
  */
 #ifndef GM_RECORD_H
 #define GM_RECORD_H
@@ -21,17 +22,20 @@ typedef struct gm_scalar {
     double value;
 } gm_scalar;
 
-typedef struct gm_spare { void *data; size_t capacity; } gm_spare;
+typedef struct gm_spare {
+    void *data;
+    size_t capacity;
+} gm_spare;
 
 typedef struct gm_record {
     bool has_step;
-    uint64_t step;           /* at most GM_STEP_MAX */
+    uint64_t step; /* at most GM_STEP_MAX */
     size_t rows;
     size_t tensor_count;
     gm_named_tensor *tensors; /* in the order in which they were put */
     size_t scalar_count;
     gm_scalar *scalars;
-    gm_value *info;           /* a map, or NULL */
+    gm_value *info; /* a map, or NULL */
     /* private: */
     size_t tensor_capacity, scalar_capacity;
     gm_spare *spares;
@@ -39,6 +43,8 @@ typedef struct gm_record {
 } gm_record;
 
 #define GM_STEP_MAX (UINT64_C(1) << 48)
+#define GM_TENSORS_MAX 4096 /* in one record */
+#define GM_SCALARS_MAX 4096
 
 gm_record *gm_record_new(gm_error *e);
 void gm_record_free(gm_record *r);
@@ -48,7 +54,8 @@ void gm_record_clear(gm_record *r);
 gm_tensor *gm_record_tensor(gm_record *r, const char *name);
 
 /* Adds a tensor (or replaces the one of that name); its numbers are uninitialised. NULL with a message if the name is
- * empty or over GM_NAME_MAX bytes, the shape overflows or memory ran out. */
+ * empty, over GM_NAME_MAX bytes or has control characters, the shape overflows, the record is full or memory ran out.
+ */
 GM_MUST_USE gm_tensor *gm_record_put(gm_record *r, const char *name, gm_type type, unsigned rank, const size_t *shape,
                                      gm_error *e);
 
@@ -69,6 +76,9 @@ GM_MUST_USE float *gm_record_finite(gm_record *r, const char *name, size_t *colu
 
 /* A tensor of class numbers [r->rows]: converted in place to <i4; a fraction or a number outside int32 is an error. */
 GM_MUST_USE int32_t *gm_record_labels(gm_record *r, const char *name, gm_error *e);
+
+/* Keeps the first `rows` rows of every tensor (all have r->rows of them) and sets r->rows. */
+GM_MUST_USE int gm_record_shorten(gm_record *r, size_t rows, gm_error *e);
 
 /* Scalars. */
 GM_MUST_USE int gm_record_set_scalar(gm_record *r, const char *name, double value, gm_error *e);

@@ -37,6 +37,9 @@ void gm_rng_uniform(gm_rng rng, uint64_t first, size_t n, float *out);
  * u and v the uniform numbers 2i and 2i+1. Elementary functions are those of ops.h, so bits do not depend on libm. */
 void gm_rng_normal(gm_rng rng, uint64_t first, size_t n, float *out);
 
+/* Noise as gm-noise and gm-sample make it: standard normal, or uniform in (-1, 1) as 2 u - 1. */
+void gm_rng_noise(gm_rng rng, bool uniform, uint64_t first, size_t count, float *z);
+
 /* permutation[i] for i < n: Fisher and Yates from the end with words of `rng`: for i = n-1 .. 1 swap p[i] with
  * p[word(i) * (i + 1) >> 32]. n below 2^32. */
 void gm_rng_permutation(gm_rng rng, size_t n, uint32_t *permutation);

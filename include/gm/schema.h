@@ -33,6 +33,7 @@ typedef struct gm_schema {
     char **classes;        /* sorted: as numbers if all are numbers, else by bytes */
     size_t *class_rows;    /* rows of each class */
     size_t class_count;
+    bool classes_are_numbers; /* all of them: then "3" and "3.0" are one class */
     size_t rows;
     size_t height, width;  /* of a picture, where the data says so (IDX), else 0 */
     gm_scale scale;

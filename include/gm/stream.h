@@ -41,6 +41,9 @@ GM_MUST_USE int gm_writer_finish(gm_writer *w, gm_error *e);
 /* True once a write failed because nobody reads any more. */
 bool gm_writer_broken(const gm_writer *w);
 
+/* Writes `record` and an end record to a file, whole or not at all: under a temporary name, synced, renamed. */
+GM_MUST_USE int gm_stream_save(const char *path, const gm_record *record, gm_error *e);
+
 /* One value as msgpack bytes and back (a model's first page). gm_value_pack allocates *bytes (release with free).
  * gm_value_unpack refuses what is cut, nested over GM_DEPTH_MAX, or has bytes behind it. */
 GM_MUST_USE int gm_value_pack(const gm_value *v, unsigned char **bytes, size_t *n, gm_error *e);
