@@ -1,0 +1,134 @@
+#include "gm/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SUFFIX ".tmp"
+
+/* A temporary file of another writer that was killed is taken over; one of a writer that lives is not: whoever holds
+ * the lock, and finds the file still under its name, has it. */
+static int take_temporary(const char *path, gm_error *e) {
+    for (;;) {
+        struct stat ours, named;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd < 0) return gm_fail_errno(e, "%s: cannot create", path);
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            close(fd);
+            return gm_fail(e, "%s: another process is writing this file", path);
+        }
+        bool same = fstat(fd, &ours) == 0 && lstat(path, &named) == 0 && ours.st_dev == named.st_dev &&
+                    ours.st_ino == named.st_ino;
+        if (same && ftruncate(fd, 0) == 0) return fd;
+        int number = errno;
+        close(fd);
+        errno = number;
+        if (same) return gm_fail_errno(e, "%s: cannot truncate", path);
+    }
+}
+
+static char *join(const char *a, const char *b, gm_error *e) {
+    size_t n = strlen(a), m = strlen(b);
+    char *joined = malloc(n + m + 1);
+    if (!joined) {
+        gm_fail(e, "out of memory");
+        return NULL;
+    }
+    memcpy(joined, a, n);
+    memcpy(joined + n, b, m + 1);
+    return joined;
+}
+
+/* A pipe, a device: written to as it is. */
+static int open_special(gm_output *o, gm_error *e) {
+    o->fd = open(o->path, O_WRONLY | O_CLOEXEC);
+    return o->fd >= 0 ? 0 : gm_fail_errno(e, "%s: cannot open", o->path);
+}
+
+int gm_output_open(gm_output *o, const char *path, gm_error *e) {
+    struct stat status;
+    *o = (gm_output){.fd = -1};
+    bool there = stat(path, &status) == 0;
+    if (there && S_ISDIR(status.st_mode)) return gm_fail(e, "%s: is a directory", path);
+    /* Through a symbolic link to the file itself: a rename would replace the link. */
+    o->path = there && S_ISREG(status.st_mode) ? realpath(path, NULL) : gm_copy_text(path, strlen(path), e);
+    if (!o->path) return gm_fail(e, "%s: out of memory, or the path cannot be followed", path);
+    int opened;
+    if (there && !S_ISREG(status.st_mode)) {
+        opened = open_special(o, e);
+    } else {
+        o->temporary = join(o->path, SUFFIX, e);
+        opened = o->temporary ? o->fd = take_temporary(o->temporary, e) : -1;
+    }
+    if (opened >= 0) return 0;
+    free(o->temporary); /* not ours: it stays */
+    o->temporary = NULL;
+    gm_output_abandon(o);
+    return -1;
+}
+
+/* Makes a rename last: the directory itself is synced. */
+static int sync_directory(const char *path, gm_error *e) {
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    char *directory = gm_copy_text(slash ? path : ".", slash ? n : 1, e);
+    if (!directory) return -1;
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int status = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? gm_fail_errno(e, "%s: cannot sync", directory) : 0;
+    if (fd >= 0) close(fd);
+    free(directory);
+    return status;
+}
+
+static void forget(gm_output *o) {
+    free(o->path);
+    free(o->temporary);
+    *o = (gm_output){.fd = -1};
+}
+
+int gm_output_commit(gm_output *o, gm_error *e) {
+    int status = 0;
+    /* A second fsync may succeed although the first lost data: one failure is final. EINVAL: a pipe has nothing to
+     * sync. */
+    if (fsync(o->fd) != 0 && errno != EINVAL && errno != EROFS) status = gm_fail_errno(e, "%s: cannot sync", o->path);
+    /* The rename comes before the close: until then the lock keeps others off the temporary name. */
+    if (status == 0 && o->temporary && rename(o->temporary, o->path) != 0)
+        status = gm_fail_errno(e, "%s: cannot rename to %s", o->temporary, o->path);
+    if (status != 0) {
+        gm_output_abandon(o);
+        return -1;
+    }
+    if (close(o->fd) != 0 && errno != EINTR) status = gm_fail_errno(e, "%s: cannot close", o->path);
+    if (status == 0 && o->temporary) status = sync_directory(o->path, e);
+    forget(o);
+    return status;
+}
+
+void gm_output_abandon(gm_output *o) {
+    if (o->temporary) unlink(o->temporary);
+    if (o->path && o->fd >= 0) close(o->fd);
+    forget(o);
+}
+
+static int save_to(int fd, const char *path, const gm_record *record, gm_error *e) {
+    int level;
+    if (gm_level_for(fd, &level, e) != 0) return -1;
+    gm_writer *w = gm_writer_new(fd, path, level, e);
+    if (!w) return -1;
+    int status = gm_writer_put(w, record, e) == 0 && gm_writer_finish(w, e) == 0 ? 0 : -1;
+    gm_writer_free(w);
+    return status;
+}
+
+int gm_stream_save(const char *path, const gm_record *record, gm_error *e) {
+    gm_output o;
+    if (gm_output_open(&o, path, e) != 0) return -1;
+    if (save_to(o.fd, path, record, e) == 0) return gm_output_commit(&o, e);
+    gm_output_abandon(&o);
+    return -1;
+}
