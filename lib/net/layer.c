@@ -1,0 +1,286 @@
+/* layer.c: dense layers, their activations, and dropout, on one chunk of rows. */
+#include "layer.h"
+
+#include "../math/clones.h"
+#include "gm/blas.h"
+#include "gm/ops.h"
+
+#define LEAKY_SLOPE 0.2f
+#define BLOCK ((size_t)1024) /* numbers that are worked on at a time: they stay in the first cache */
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- activations, forward ----
+ * Selections are turned so that a nan comes out as a nan: a broken run must be seen. */
+
+GM_CLONES static void add_biases(size_t rows, size_t units, const float *biases, const float *v, float *out) {
+    for (size_t i = 0; i < rows; i++, v += units, out += units) {
+        GM_INDEPENDENT
+        for (size_t j = 0; j < units; j++) out[j] = v[j] + biases[j];
+    }
+}
+
+GM_CLONES static void add_biases_relu(size_t rows, size_t units, const float *biases, const float *v, float *y) {
+    for (size_t i = 0; i < rows; i++, v += units, y += units) {
+        GM_INDEPENDENT
+        for (size_t j = 0; j < units; j++) {
+            float x = v[j] + biases[j];
+            y[j] = x < 0.0f ? 0.0f : x;
+        }
+    }
+}
+
+GM_CLONES static void add_biases_leaky(size_t rows, size_t units, const float *biases, const float *v, float *y) {
+    for (size_t i = 0; i < rows; i++, v += units, y += units) {
+        GM_INDEPENDENT
+        for (size_t j = 0; j < units; j++) {
+            float x = v[j] + biases[j];
+            y[j] = x > 0.0f ? x : LEAKY_SLOPE * x;
+        }
+    }
+}
+
+/* y = exp(v) - 1 for v <= 0. */
+GM_CLONES static void elu(size_t n, const float *v, float *y) {
+    float t[BLOCK];
+    gm_exp(n, v, t);
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) y[i] = v[i] > 0.0f ? v[i] : t[i] - 1.0f;
+}
+
+/* erf(v / sqrt 2): Phi(v) = (1 + it) / 2. */
+GM_CLONES static void erf_of_normal(size_t n, const float *v, float *out) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) out[i] = v[i] * 0.707106781f;
+    gm_erf(n, out, out);
+}
+
+GM_CLONES static void gelu(size_t n, const float *v, float *y) {
+    float t[BLOCK];
+    erf_of_normal(n, v, t);
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) y[i] = 0.5f * v[i] * (1.0f + t[i]);
+}
+
+/* y_k = exp(v_k - max v) / sum_j exp(v_j - max v) for each row. */
+static void softmax(size_t rows, size_t units, const float *v, float *y) {
+    for (size_t i = 0; i < rows; i++, v += units, y += units) {
+        float largest = v[0];
+        for (size_t j = 1; j < units; j++) largest = v[j] > largest ? v[j] : largest;
+        for (size_t j = 0; j < units; j++) y[j] = v[j] - largest;
+        gm_exp(units, y, y);
+        float scale = (float)(1.0 / gm_sum(units, y));
+        for (size_t j = 0; j < units; j++) y[j] *= scale;
+    }
+}
+
+/* One number at a time, n <= BLOCK. */
+static void activate_block(gm_activation a, size_t n, const float *v, float *y) {
+    switch (a) {
+    case GM_TANH:
+        gm_tanh(n, v, y);
+        break;
+    case GM_SIGMOID:
+        gm_sigmoid(n, v, y);
+        break;
+    case GM_SOFTPLUS:
+        gm_softplus(n, v, y);
+        break;
+    case GM_ELU:
+        elu(n, v, y);
+        break;
+    case GM_GELU:
+        gelu(n, v, y);
+        break;
+    case GM_LINEAR:
+    case GM_RELU:
+    case GM_LEAKY:
+    case GM_SOFTMAX:
+        break; /* not by blocks */
+    }
+}
+
+/* Some rows at a time, so that they are still in the cache for the second pass. */
+static void add_biases_activate(gm_activation a, size_t rows, size_t units, const float *biases, float *v, float *y) {
+    size_t group = units < BLOCK ? BLOCK / units : 1;
+    for (size_t i = 0; i < rows; i += group) {
+        size_t n = smaller(group, rows - i), count = n * units;
+        float *from = v + i * units, *to = y + i * units;
+        add_biases(n, units, biases, from, from);
+        if (a == GM_SOFTMAX) {
+            softmax(n, units, from, to);
+            continue;
+        }
+        for (size_t j = 0; j < count; j += BLOCK) activate_block(a, smaller(BLOCK, count - j), from + j, to + j);
+    }
+}
+
+bool gm_activation_keeps_v(gm_activation a) {
+    return a == GM_GELU;
+}
+
+void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, const float *x,
+                      float *v, float *y) {
+    size_t inputs = layer->inputs, units = layer->units;
+    gm_matmul(rows, units, inputs, x, inputs, weights, units, 0.0f, v, units);
+    switch (layer->activation) {
+    case GM_LINEAR:
+        add_biases(rows, units, biases, v, y);
+        break;
+    case GM_RELU:
+        add_biases_relu(rows, units, biases, v, y);
+        break;
+    case GM_LEAKY:
+        add_biases_leaky(rows, units, biases, v, y);
+        break;
+    default:
+        add_biases_activate(layer->activation, rows, units, biases, v, y);
+    }
+}
+
+/* ---- activations, backward ---- */
+
+GM_CLONES static void relu_backward(size_t n, const float *y, float *d) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] = y[i] > 0.0f ? d[i] : 0.0f;
+}
+
+GM_CLONES static void leaky_backward(size_t n, const float *y, float *d) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] = y[i] > 0.0f ? d[i] : LEAKY_SLOPE * d[i];
+}
+
+GM_CLONES static void tanh_backward(size_t n, const float *y, float *d) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] *= 1.0f - y[i] * y[i];
+}
+
+GM_CLONES static void sigmoid_backward(size_t n, const float *y, float *d) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] *= y[i] * (1.0f - y[i]);
+}
+
+/* exp(v) = y + 1 for v <= 0. */
+GM_CLONES static void elu_backward(size_t n, const float *y, float *d) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] = y[i] > 0.0f ? d[i] : d[i] * (y[i] + 1.0f);
+}
+
+/* The derivative is sigmoid(v) = 1 - exp(-y). n <= BLOCK. */
+GM_CLONES static void softplus_backward(size_t n, const float *y, float *d) {
+    float t[BLOCK] = {0};
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) t[i] = -y[i];
+    gm_exp(n, t, t);
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] *= 1.0f - t[i];
+}
+
+/* The derivative is Phi(v) + v phi(v), phi(v) = exp(-v^2 / 2) / sqrt(2 pi). n <= BLOCK. */
+GM_CLONES static void gelu_backward(size_t n, const float *v, float *d) {
+    float t[BLOCK], s[BLOCK] = {0};
+    erf_of_normal(n, v, t);
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) s[i] = -0.5f * v[i] * v[i];
+    gm_exp(n, s, s);
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) d[i] *= 0.5f * (1.0f + t[i]) + v[i] * (0.398942280f * s[i]);
+}
+
+/* d/dv_k = y_k (d_k - sum_j d_j y_j) for each row. */
+static void softmax_backward(size_t rows, size_t units, const float *y, float *d) {
+    for (size_t i = 0; i < rows; i++, y += units, d += units) {
+        double sum = 0.0;
+        for (size_t j = 0; j < units; j++) sum += (double)d[j] * (double)y[j];
+        float mean = (float)sum;
+        for (size_t j = 0; j < units; j++) d[j] = y[j] * (d[j] - mean);
+    }
+}
+
+void gm_activation_backward(gm_activation a, size_t rows, size_t units, const float *v, const float *y, float *d) {
+    size_t n = rows * units;
+    switch (a) {
+    case GM_LINEAR:
+        break;
+    case GM_RELU:
+        relu_backward(n, y, d);
+        break;
+    case GM_LEAKY:
+        leaky_backward(n, y, d);
+        break;
+    case GM_TANH:
+        tanh_backward(n, y, d);
+        break;
+    case GM_SIGMOID:
+        sigmoid_backward(n, y, d);
+        break;
+    case GM_SOFTMAX:
+        softmax_backward(rows, units, y, d);
+        break;
+    case GM_ELU:
+        elu_backward(n, y, d);
+        break;
+    case GM_SOFTPLUS:
+        for (size_t i = 0; i < n; i += BLOCK) softplus_backward(smaller(BLOCK, n - i), y + i, d + i);
+        break;
+    case GM_GELU:
+        for (size_t i = 0; i < n; i += BLOCK) gelu_backward(smaller(BLOCK, n - i), v + i, d + i);
+        break;
+    }
+}
+
+/* ---- dense, backward ---- */
+
+void gm_dense_backward_inputs(const gm_layer *layer, const float *weights, size_t rows, const float *d, float *dx) {
+    size_t inputs = layer->inputs, units = layer->units;
+    gm_matmul_nt(rows, inputs, units, d, units, weights, units, 0.0f, dx, inputs);
+}
+
+void gm_dense_backward_weights(const gm_layer *layer, size_t first, size_t count, size_t rows, const float *x,
+                               const float *d, float *dw) {
+    size_t units = layer->units;
+    gm_matmul_tn(count, units, rows, x + first, layer->inputs, d, units, 0.0f, dw, units);
+}
+
+#define COLUMNS ((size_t)256)
+#define SHORT_SUM ((size_t)64)
+
+/* Up to COLUMNS columns of d[rows, units]: floats over SHORT_SUM rows, these sums in double. */
+GM_CLONES static void sum_columns(size_t rows, size_t units, size_t columns, const float *d, float *db) {
+    double sums[COLUMNS] = {0};
+    for (size_t i = 0; i < rows; i += SHORT_SUM) {
+        float part[COLUMNS] = {0};
+        for (size_t end = smaller(rows, i + SHORT_SUM), k = i; k < end; k++) {
+            const float *row = d + k * units;
+            for (size_t j = 0; j < columns; j++) part[j] += row[j];
+        }
+        for (size_t j = 0; j < columns; j++) sums[j] += (double)part[j];
+    }
+    for (size_t j = 0; j < columns; j++) db[j] = (float)sums[j];
+}
+
+void gm_dense_backward_biases(size_t rows, size_t units, const float *d, float *db) {
+    for (size_t j = 0; j < units; j += COLUMNS) sum_columns(rows, units, smaller(COLUMNS, units - j), d + j, db + j);
+}
+
+/* ---- dropout ---- */
+
+GM_CLONES static void multiply(size_t n, const float *a, const float *b, float *out) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) out[i] = a[i] * b[i];
+}
+
+void gm_dropout_forward(const gm_layer *layer, gm_rng rng, uint64_t first, size_t rows, const float *x, float *mask,
+                        float *y) {
+    size_t n = rows * layer->units;
+    float rate = (float)layer->rate, scale = (float)(1.0 / (1.0 - layer->rate));
+    gm_rng_uniform(rng, first, n, mask);
+    for (size_t i = 0; i < n; i++) mask[i] = mask[i] < rate ? 0.0f : scale;
+    multiply(n, x, mask, y);
+}
+
+void gm_dropout_backward(const gm_layer *layer, size_t rows, const float *mask, const float *d, float *dx) {
+    multiply(rows * layer->units, d, mask, dx);
+}

@@ -1,0 +1,314 @@
+/* loss.c: reading a loss's text, and whether it fits a network. */
+#include "gm/loss.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- the terms ---- */
+
+#define TERM_KINDS (GM_L2 + 1)
+
+static const struct {
+    const char *text;
+    int arguments; /* 0, 1: a t, 2: a t and a target */
+} term_table[TERM_KINDS] = {
+    [GM_BCE] = {"bce", 2},     [GM_CE] = {"ce", 2},           [GM_MSE] = {"mse", 2},   [GM_MAE] = {"mae", 2},
+    [GM_HINGE] = {"hinge", 2}, [GM_SQHINGE] = {"sqhinge", 2}, [GM_MEAN] = {"mean", 1}, [GM_PROB] = {"prob", 1},
+    [GM_L1] = {"l1", 0},       [GM_L2] = {"l2", 0},
+};
+
+static const char all_terms[] = "terms are bce ce mse mae hinge sqhinge mean prob l1 l2";
+
+#define LIMIT 1e30 /* of weights and targets: products with them stay finite floats */
+
+const char *gm_term_text(gm_term_kind kind) {
+    return term_table[kind].text;
+}
+
+/* ---- scanning ---- */
+
+typedef struct scanner {
+    const char *text;
+    size_t at;
+    gm_error *e;
+} scanner;
+
+/* A run of bytes that are no blanks and no punctuation; may be empty. */
+typedef struct token {
+    size_t at, length;
+    const char *text;
+} token;
+
+/* The column of a byte, counted in characters of UTF-8. */
+static int column(const char *text, size_t at) {
+    int n = 1;
+    for (size_t i = 0; i < at; i++) n += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return n;
+}
+
+GM_PRINTF(3, 4) static int refuse(const scanner *s, size_t at, const char *format, ...) {
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    for (char *c = text; *c; c++) /* nothing that a terminal would obey */
+        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = '?';
+    return gm_fail_usage(s->e, "loss: column %d: %s", column(s->text, at), text);
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static char look(scanner *s) {
+    while (is_blank(s->text[s->at])) s->at++;
+    return s->text[s->at];
+}
+
+static bool take(scanner *s, char c) {
+    if (look(s) != c) return false;
+    s->at++;
+    return true;
+}
+
+static token take_token(scanner *s) {
+    look(s);
+    token t = {.at = s->at, .text = s->text + s->at};
+    t.length = strcspn(t.text, " \t\r\n()[],*");
+    s->at += t.length;
+    return t;
+}
+
+/* What stands at the scanner, for "got ...": a word, a character, or the end. */
+static const char *here(scanner *s, char out[48]) {
+    char c = look(s);
+    scanner ahead = *s;
+    token t = take_token(&ahead);
+    if (c == '\0')
+        snprintf(out, 48, "the end");
+    else
+        snprintf(out, 48, "'%.*s%s'", t.length ? (int)(t.length < 30 ? t.length : 30) : 1, s->text + s->at,
+                 t.length > 30 ? "..." : "");
+    return out;
+}
+
+static int expect(scanner *s, char c, const char *why) {
+    char got[48];
+    if (take(s, c)) return 0;
+    return refuse(s, s->at, "expected '%c' %s, got %s", c, why, here(s, got));
+}
+
+static bool begins_number(char c) {
+    return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+';
+}
+
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static int read_number(scanner *s, token t, double *number) {
+    int shown = t.length < 40 ? (int)t.length : 40;
+    if (!gm_parse_double_n(t.text, t.length, number)) return refuse(s, t.at, "'%.*s' is not a number", shown, t.text);
+    if (fabs(*number) > LIMIT) return refuse(s, t.at, "%.*s is too large (at most 1e30)", shown, t.text);
+    return 0;
+}
+
+/* ---- arguments ---- */
+
+/* Names begin with a letter, so that they are no numbers; what can stand in them is what tensors are called here:
+ * "d/fake", "0.W". */
+static int read_name(scanner *s, char name[GM_NAME_MAX + 1]) {
+    char got[48];
+    token t = take_token(s);
+    if (t.length == 0 || begins_number(t.text[0])) {
+        s->at = t.at;
+        return refuse(s, t.at, "expected the name of a tensor, got %s", here(s, got));
+    }
+    for (size_t i = 0; i < t.length; i++) {
+        char c = t.text[i];
+        if (is_letter(c) || (i > 0 && c != '+' && begins_number(c)) || (i > 0 && (c == '/' || c == ':'))) continue;
+        return refuse(s, t.at + i, "'%c' in the name of a tensor", c);
+    }
+    if (t.length > GM_NAME_MAX) return refuse(s, t.at, "a name of %zu bytes (at most %d)", t.length, GM_NAME_MAX);
+    memcpy(name, t.text, t.length);
+    name[t.length] = '\0';
+    return 0;
+}
+
+/* NAME or [NAME,NAME,...] */
+static int read_operand(scanner *s, gm_operand *operand) {
+    memset(operand, 0, sizeof *operand);
+    if (!take(s, '[')) {
+        operand->count = 1;
+        return read_name(s, operand->names[0]);
+    }
+    do {
+        look(s);
+        if (operand->count == GM_PARTS_MAX) return refuse(s, s->at, "more than %d tensors are joined", GM_PARTS_MAX);
+        if (read_name(s, operand->names[operand->count]) < 0) return -1;
+        operand->count++;
+    } while (take(s, ','));
+    return expect(s, ']', "behind the joined tensors");
+}
+
+static bool same_operand(const gm_operand *a, const gm_operand *b) {
+    if (a->count != b->count) return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->names[i], b->names[i]) != 0) return false;
+    return true;
+}
+
+static int add_operand(scanner *s, gm_loss *loss, gm_term *term) {
+    gm_operand operand;
+    look(s);
+    size_t at = s->at;
+    if (read_operand(s, &operand) < 0) return -1;
+    for (term->operand = 0; term->operand < loss->operand_count; term->operand++)
+        if (same_operand(&loss->operands[term->operand], &operand)) return 0;
+    if (loss->operand_count == GM_OPERANDS_MAX)
+        return refuse(s, at, "more than %d different tensors run through the model", GM_OPERANDS_MAX);
+    loss->operands[loss->operand_count++] = operand;
+    return 0;
+}
+
+static int check_number(const scanner *s, const gm_term *term, token t) {
+    int shown = (int)t.length;
+    if (term->kind == GM_CE)
+        return refuse(s, t.at, "ce needs a tensor as its target, not the number %.*s", shown, t.text);
+    if (term->kind == GM_BCE && (term->number < 0.0 || term->number > 1.0))
+        return refuse(s, t.at, "bce's target is a probability, 0 to 1, not %.*s", shown, t.text);
+    if ((term->kind == GM_HINGE || term->kind == GM_SQHINGE) && fabs(term->number) != 1.0)
+        return refuse(s, t.at, "%s's target is -1 or 1, not %.*s%s", gm_term_text(term->kind), shown, t.text,
+                      term->number == 0.0 ? " (-1 is the class that bce calls 0)" : "");
+    return 0;
+}
+
+/* A tensor that is called like a number that is none would be a trap. */
+static bool is_odd_number(const char *name) {
+    static const char *const odd[] = {"inf", "nan", "infinity"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        if (strcasecmp(name, odd[i]) == 0) return true;
+    return false;
+}
+
+static int read_target(scanner *s, gm_term *term) {
+    look(s);
+    token t = {.at = s->at};
+    if (begins_number(s->text[s->at])) {
+        t = take_token(s);
+        if (read_number(s, t, &term->number) < 0) return -1;
+        return check_number(s, term, t);
+    }
+    term->named = true;
+    if (read_name(s, term->target) < 0) return -1;
+    if (is_odd_number(term->target)) return refuse(s, t.at, "'%s' cannot be a target", term->target);
+    return 0;
+}
+
+/* ---- terms ---- */
+
+static int find_kind(const scanner *s, token t, gm_term_kind *kind) {
+    const char *words[TERM_KINDS + 1] = {NULL};
+    char word[32];
+    for (int i = 0; i < TERM_KINDS; i++) {
+        words[i] = term_table[i].text;
+        if (strlen(words[i]) == t.length && memcmp(words[i], t.text, t.length) == 0) {
+            *kind = (gm_term_kind)i;
+            return 0;
+        }
+    }
+    snprintf(word, sizeof word, "%.*s", (int)(t.length < sizeof word ? t.length : sizeof word - 1), t.text);
+    const char *meant = gm_did_you_mean(word, words);
+    return refuse(s, t.at, "unknown term '%s'%s%s%s; %s", word, meant ? " (did you mean " : "", meant ? meant : "",
+                  meant ? "?)" : "", all_terms);
+}
+
+static int read_arguments(scanner *s, gm_loss *loss, gm_term *term) {
+    static const char *const forms[] = {"takes no arguments", "takes one argument, a tensor",
+                                        "takes two arguments, a tensor and a target"};
+    const char *name = gm_term_text(term->kind);
+    int arguments = term_table[term->kind].arguments;
+    char why[64];
+    snprintf(why, sizeof why, "behind %s", name);
+    if (expect(s, '(', why) < 0) return -1;
+    if (arguments > 0 && look(s) == ')') return refuse(s, s->at, "%s %s", name, forms[arguments]);
+    if (arguments > 0 && add_operand(s, loss, term) < 0) return -1;
+    if (arguments > 1) {
+        if (look(s) == ')') return refuse(s, s->at, "%s %s", name, forms[arguments]);
+        snprintf(why, sizeof why, "between %s's arguments", name);
+        if (expect(s, ',', why) < 0 || read_target(s, term) < 0) return -1;
+    }
+    char next = look(s);
+    if (next == ',' || (arguments == 0 && next != ')' && next != '\0'))
+        return refuse(s, s->at, "%s %s", name, forms[arguments]);
+    snprintf(why, sizeof why, "at the end of %s", name);
+    return expect(s, ')', why);
+}
+
+/* [number *] name ( arguments ), behind the sign */
+static int read_term(scanner *s, gm_loss *loss, double sign) {
+    char got[48], c = look(s);
+    if (loss->term_count == GM_TERMS_MAX) return refuse(s, s->at, "more than %d terms", GM_TERMS_MAX);
+    gm_term *term = &loss->terms[loss->term_count];
+    *term = (gm_term){.weight = sign};
+    if ((c >= '0' && c <= '9') || c == '.') {
+        double weight;
+        if (read_number(s, take_token(s), &weight) < 0 || expect(s, '*', "behind the weight") < 0) return -1;
+        term->weight *= weight;
+        c = look(s);
+    }
+    if (!is_letter(c)) return refuse(s, s->at, "expected a term, got %s; %s", here(s, got), all_terms);
+    term->column = column(s->text, s->at);
+    if (find_kind(s, take_token(s), &term->kind) < 0 || read_arguments(s, loss, term) < 0) return -1;
+    loss->term_count++;
+    return 0;
+}
+
+int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e) {
+    scanner s = {.text = text, .e = e};
+    char got[48];
+    memset(loss, 0, sizeof *loss);
+    do {
+        char c = look(&s);
+        bool sign = c == '+' || c == '-';
+        if (!sign && loss->term_count > 0)
+            return refuse(&s, s.at, "expected + or - between terms, got %s", here(&s, got));
+        s.at += sign;
+        if (read_term(&s, loss, c == '-' ? -1.0 : 1.0) < 0) return -1;
+    } while (look(&s) != '\0');
+    return 0;
+}
+
+/* ---- the network's end ---- */
+
+/* What the term needs of the last activation, or NULL if it has it. */
+static const char *lacking(gm_term_kind kind, gm_activation last) {
+    switch (kind) {
+    case GM_CE:
+        return last == GM_SOFTMAX ? NULL : "a softmax output";
+    case GM_BCE:
+    case GM_PROB:
+        return last == GM_SIGMOID || last == GM_LINEAR ? NULL : "a sigmoid output, or a linear one as the logit";
+    case GM_HINGE:
+    case GM_SQHINGE:
+        return last == GM_SOFTMAX ? "an output that can be negative, such as a linear one" : NULL;
+    default:
+        return NULL;
+    }
+}
+
+int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e) {
+    gm_activation last = net->layers[net->layer_count - 1].activation; /* it is dense */
+    for (size_t i = 0; i < loss->term_count; i++) {
+        const gm_term *t = &loss->terms[i];
+        const char *need = lacking(t->kind, last);
+        if (need)
+            return gm_fail_usage(e, "loss: column %d: %s needs %s; the last layer is %s", t->column,
+                                 gm_term_text(t->kind), need, gm_activation_text(last));
+    }
+    return 0;
+}

@@ -1,0 +1,246 @@
+#include "gm/net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const activation_texts[] = {"linear",  "relu", "leaky", "tanh",     "sigmoid",
+                                               "softmax", "elu",  "gelu",  "softplus", NULL};
+static const char *const kind_texts[] = {"dense", "dropout", NULL};
+static const char *const word_texts[] = {"features", "classes", NULL};
+
+enum { FIELD_MAX = 80, FIELDS_MAX = 3 }; /* bytes of one part between colons, and parts */
+
+/* ---- texts ---- */
+
+/* Puts " (did you mean WORD?)" into out, or nothing. */
+static const char *proposal(const char *word, const char *const *words, char out[FIELD_MAX]) {
+    const char *meant = gm_did_you_mean(word, words);
+    out[0] = '\0';
+    if (meant) snprintf(out, FIELD_MAX, " (did you mean %s?)", meant);
+    return out;
+}
+
+static long find_word(const char *word, const char *const *words) {
+    for (long i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0) return i;
+    return -1;
+}
+
+static bool is_number(const char *text) {
+    size_t number;
+    return gm_parse_size(text, 0, SIZE_MAX, &number);
+}
+
+/* Cuts text at `mark` into fields[count]. The number of fields, or -1 if there are more than `most` or one is too long.
+ */
+static int cut(const char *text, char mark, int most, char fields[][FIELD_MAX]) {
+    for (int count = 0; count < most; count++) {
+        size_t n = (size_t)(strchrnul(text, mark) - text);
+        if (n >= FIELD_MAX) return -1;
+        memcpy(fields[count], text, n);
+        fields[count][n] = '\0';
+        if (!text[n]) return count + 1;
+        text += n + 1;
+    }
+    return -1;
+}
+
+/* What a word stands for, or a number of columns or units. */
+static int parse_size(const char *text, gm_words words, const char *what, size_t *size, gm_error *e) {
+    if (gm_parse_size(text, 1, GM_UNITS_MAX, size)) return 0;
+    long word = find_word(text, word_texts);
+    size_t meaning = word < 0 ? 0 : word == 0 ? words.features : words.classes;
+    if (meaning > GM_UNITS_MAX) return gm_fail_usage(e, "%s are %zu, more than %zu", text, meaning, GM_UNITS_MAX);
+    if (meaning > 0) return *size = meaning, 0;
+    if (word >= 0) return gm_fail_usage(e, "'%s' is not known without data that have %s", text, text);
+    if (is_number(text)) return gm_fail_usage(e, "%s must be 1 to %zu, not %s", what, GM_UNITS_MAX, text);
+    char hint[FIELD_MAX];
+    return gm_fail_usage(e, "%s must be a number, 'features' or 'classes', not '%s'%s", what, text,
+                         proposal(text, word_texts, hint));
+}
+
+/* ---- the input ---- */
+
+/* "20", "features", "classes", or as model files keep it "features=64". */
+static int parse_part(char *text, gm_words words, gm_part *part, gm_error *e) {
+    char *given = strchr(text, '=');
+    if (given) *given++ = '\0';
+    long word = find_word(text, word_texts);
+    part->kind = word < 0 ? GM_PART_NUMBERS : word == 0 ? GM_PART_FEATURES : GM_PART_CLASSES;
+    if (!given) return parse_size(text, words, "columns", &part->columns, e);
+    char hint[FIELD_MAX];
+    if (word < 0) return gm_fail_usage(e, "unknown word '%s'%s", text, proposal(text, word_texts, hint));
+    if (!gm_parse_size(given, 1, GM_UNITS_MAX, &part->columns))
+        return gm_fail_usage(e, "%s must be 1 to %zu, not '%s'", text, GM_UNITS_MAX, given);
+    size_t known = word == 0 ? words.features : words.classes;
+    if (known && known != part->columns) return gm_fail_usage(e, "the data have %zu %s, not %s", known, text, given);
+    return 0;
+}
+
+static int parse_parts(gm_net *net, const char *input, gm_words words, gm_error *e) {
+    char fields[GM_PARTS_MAX][FIELD_MAX];
+    char head[FIELD_MAX];
+    snprintf(head, sizeof head, "%.*s", (int)strcspn(input, ":"), input);
+    if (strchr(input, ':') || find_word(head, kind_texts) >= 0)
+        return gm_fail_usage(
+            e, "this is a layer; the number of input columns stands before the layers, as in '64 dense:10'");
+    int count = cut(input, '+', GM_PARTS_MAX, fields);
+    if (count < 0)
+        return gm_fail_usage(e, "at most %d parts, each a number or a word, are joined by '+'", GM_PARTS_MAX);
+    net->part_count = (size_t)count;
+    for (size_t i = 0; i < net->part_count; i++) {
+        if (parse_part(fields[i], words, &net->parts[i], e)) return -1;
+        net->inputs += net->parts[i].columns;
+    }
+    if (net->inputs > GM_UNITS_MAX) return gm_fail_usage(e, "%zu columns, more than %zu", net->inputs, GM_UNITS_MAX);
+    return 0;
+}
+
+/* ---- layers ---- */
+
+static int parse_dense(char fields[][FIELD_MAX], int count, gm_words words, gm_layer *layer, gm_error *e) {
+    layer->kind = GM_DENSE;
+    layer->activation = GM_LINEAR;
+    if (count < 2) return gm_fail_usage(e, "the number of units is missing, as in dense:64");
+    if (count == 2 && find_word(fields[1], activation_texts) >= 0)
+        return gm_fail_usage(e, "the number of units stands before the activation, as in dense:64:%s", fields[1]);
+    if (parse_size(fields[1], words, "units", &layer->units, e)) return -1;
+    if (count == 2) return 0;
+    long activation = find_word(fields[2], activation_texts);
+    char hint[FIELD_MAX];
+    if (activation < 0)
+        return gm_fail_usage(e, "unknown activation '%s'%s", fields[2], proposal(fields[2], activation_texts, hint));
+    layer->activation = (gm_activation)activation;
+    return 0;
+}
+
+static int parse_dropout(char fields[][FIELD_MAX], int count, gm_layer *layer, gm_error *e) {
+    layer->kind = GM_DROPOUT;
+    layer->units = layer->inputs;
+    if (count != 2) return gm_fail_usage(e, "dropout has one number, its rate, as in dropout:0.3");
+    if (!gm_parse_double(fields[1], &layer->rate) || !(layer->rate >= 0 && layer->rate < 1))
+        return gm_fail_usage(e, "the rate of dropout must be at least 0 and below 1, not '%s'", fields[1]);
+    return 0;
+}
+
+/* layer->inputs is set already. */
+static int parse_layer(const char *text, gm_words words, gm_layer *layer, gm_error *e) {
+    char fields[FIELDS_MAX][FIELD_MAX];
+    int count = cut(text, ':', FIELDS_MAX, fields);
+    if (count < 0)
+        return gm_fail_usage(e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION] or dropout:RATE");
+    long kind = find_word(fields[0], kind_texts);
+    if (kind == 0) return parse_dense(fields, count, words, layer, e);
+    if (kind == 1) return parse_dropout(fields, count, layer, e);
+    if (is_number(fields[0]) || find_word(fields[0], word_texts) >= 0)
+        return gm_fail_usage(e, "a layer begins with its kind (did you mean dense:%s?)", text);
+    char hint[FIELD_MAX];
+    return gm_fail_usage(e, "unknown layer '%s'%s", fields[0], proposal(fields[0], kind_texts, hint));
+}
+
+static int parse_layers(gm_net *net, const char *const *texts, gm_words words, gm_error *e) {
+    size_t inputs = net->inputs;
+    for (size_t l = 0; l < net->layer_count; l++) {
+        gm_layer *layer = &net->layers[l];
+        layer->inputs = inputs;
+        if (parse_layer(texts[l], words, layer, e)) return gm_fail_within(e, "layer '%s': ", texts[l]);
+        inputs = layer->units;
+    }
+    if (net->layers[net->layer_count - 1].kind != GM_DENSE)
+        return gm_fail_usage(e, "layer '%s': the last layer must be dense", texts[net->layer_count - 1]);
+    net->outputs = inputs;
+    return 0;
+}
+
+/* ---- the table of parameters ---- */
+
+/* Appends one tensor. Counts stay far from overflow: at most 2^48 numbers in each of 256 layers. */
+static size_t add_parameter(gm_net *net, size_t layer, char letter, unsigned rank, size_t rows, size_t columns) {
+    gm_parameter *p = &net->parameters[net->parameter_count];
+    snprintf(p->name, sizeof p->name, "%zu.%c", layer, letter);
+    p->layer = layer;
+    p->rank = rank;
+    p->shape[0] = rank == 2 ? rows : columns;
+    p->shape[1] = rank == 2 ? columns : 0;
+    p->count = rows * columns;
+    p->offset = net->block;
+    p->weight = rank == 2;
+    net->block += gm_align(p->count * sizeof(float)) / sizeof(float);
+    net->numbers += p->count;
+    return net->parameter_count++;
+}
+
+static void add_parameters(gm_net *net) {
+    for (size_t l = 0; l < net->layer_count; l++) {
+        gm_layer *layer = &net->layers[l];
+        if (layer->kind != GM_DENSE) continue;
+        layer->weights = add_parameter(net, l, 'W', 2, layer->inputs, layer->units);
+        layer->biases = add_parameter(net, l, 'b', 1, 1, layer->units);
+    }
+}
+
+static int fill_net(gm_net *net, const char *input, const char *const *layers, gm_words words, gm_error *e) {
+    if (parse_parts(net, input, words, e)) return gm_fail_within(e, "input '%s': ", input);
+    if (net->layer_count < 1 || net->layer_count > GM_LAYERS_MAX)
+        return gm_fail_usage(e, "%zu layers: a network has 1 to %d", net->layer_count, GM_LAYERS_MAX);
+    net->layers = gm_new_zeroed(net->layer_count, sizeof *net->layers, e);
+    net->parameters = gm_new_zeroed(2 * net->layer_count, sizeof *net->parameters, e);
+    if (!net->layers || !net->parameters || parse_layers(net, layers, words, e)) return -1;
+    add_parameters(net);
+    return 0;
+}
+
+gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words, gm_error *e) {
+    gm_net *net = gm_new_zeroed(1, sizeof *net, e);
+    if (!net) return NULL;
+    net->layer_count = layer_count;
+    if (!fill_net(net, input, layers, words, e)) return net;
+    gm_net_free(net);
+    return NULL;
+}
+
+void gm_net_free(gm_net *net) {
+    if (!net) return;
+    free(net->layers);
+    free(net->parameters);
+    free(net);
+}
+
+/* ---- back to text ---- */
+
+/* out if `length`, what snprintf returned, fits; else NULL. */
+static char *fitting(char *out, int length, size_t size) {
+    return length >= 0 && (size_t)length < size ? out : NULL;
+}
+
+char *gm_net_input_text(const gm_net *net, char *out, size_t size) {
+    size_t used = 0;
+    for (size_t i = 0; i < net->part_count; i++) {
+        const gm_part *part = &net->parts[i];
+        const char *word = part->kind == GM_PART_FEATURES  ? "features="
+                           : part->kind == GM_PART_CLASSES ? "classes="
+                                                           : "";
+        int n = snprintf(out + used, size - used, "%s%s%zu", i ? "+" : "", word, part->columns);
+        if (!fitting(out, n, size - used)) return NULL;
+        used += (size_t)n;
+    }
+    return out;
+}
+
+char *gm_layer_text(const gm_layer *layer, char *out, size_t size) {
+    char rate[32];
+    if (layer->kind == GM_DROPOUT)
+        return fitting(out, snprintf(out, size, "dropout:%s", gm_format_f64(layer->rate, rate)), size);
+    return fitting(out, snprintf(out, size, "dense:%zu:%s", layer->units, gm_activation_text(layer->activation)), size);
+}
+
+const char *gm_activation_text(gm_activation a) {
+    return activation_texts[a];
+}
+
+long gm_net_parameter(const gm_net *net, const char *name) {
+    for (size_t i = 0; i < net->parameter_count; i++)
+        if (strcmp(net->parameters[i].name, name) == 0) return (long)i;
+    return -1;
+}

@@ -1,0 +1,242 @@
+#include "gm/optim.h"
+
+#include "../math/clones.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- texts ---- */
+
+enum { KEYS_MAX = 6, WORD_MAX = 64, ACCUMULATE_MAX = 1 << 20 };
+
+static const char *const kind_texts[] = {"sgd", "momentum", "rmsprop", "adam", NULL};
+
+/* The keys of each kind, in the order in which they are written. */
+static const char *const kind_keys[][KEYS_MAX] = {
+    [GM_SGD] = {"lr", "accumulate", NULL},
+    [GM_MOMENTUM] = {"lr", "momentum", "nesterov", "accumulate", NULL},
+    [GM_RMSPROP] = {"lr", "rho", "eps", "accumulate", NULL},
+    [GM_ADAM] = {"lr", "beta1", "beta2", "eps", "accumulate", NULL},
+};
+
+static const gm_optim defaults[] = {
+    [GM_SGD] = {.kind = GM_SGD, .lr = 0.01},
+    [GM_MOMENTUM] = {.kind = GM_MOMENTUM, .lr = 0.01, .momentum = 0.9},
+    [GM_RMSPROP] = {.kind = GM_RMSPROP, .lr = 1e-3, .rho = 0.9, .eps = 1e-7},
+    [GM_ADAM] = {.kind = GM_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
+};
+
+static long find_word(const char *word, const char *const *words) {
+    for (long i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0) return i;
+    return -1;
+}
+
+/* "unknown WHAT 'word' (did you mean ...?)" */
+static int unknown(const char *what, const char *word, const char *const *words, gm_error *e) {
+    const char *meant = gm_did_you_mean(word, words);
+    if (meant) return gm_fail_usage(e, "unknown %s '%s' (did you mean %s?)", what, word, meant);
+    return gm_fail_usage(e, "unknown %s '%s'", what, word);
+}
+
+static double *real_of(gm_optim *o, const char *key) {
+    return strcmp(key, "lr") == 0         ? &o->lr
+           : strcmp(key, "momentum") == 0 ? &o->momentum
+           : strcmp(key, "rho") == 0      ? &o->rho
+           : strcmp(key, "beta1") == 0    ? &o->beta1
+           : strcmp(key, "beta2") == 0    ? &o->beta2
+                                          : &o->eps;
+}
+
+static int set_real(gm_optim *o, const char *key, const char *text, gm_error *e) {
+    double value;
+    if (!gm_parse_double(text, &value)) return gm_fail_usage(e, "%s must be a number, not '%s'", key, text);
+    if (strcmp(key, "lr") == 0) {
+        if (!(value >= 0 && value <= (double)FLT_MAX)) return gm_fail_usage(e, "lr must be 0 to 3.4e38, not %s", text);
+    } else if (strcmp(key, "eps") == 0) {
+        /* Less would be a denormal number in some update, and those count as zero. */
+        if (!(value >= 1e-29 && value <= 1e30)) return gm_fail_usage(e, "eps must be 1e-29 to 1e30, not %s", text);
+    } else if (!(value >= 0 && value < 1)) {
+        return gm_fail_usage(e, "%s must be at least 0 and below 1, not %s", key, text);
+    }
+    *real_of(o, key) = value;
+    return 0;
+}
+
+static int set_key(gm_optim *o, const char *key, const char *text, gm_error *e) {
+    uint64_t count;
+    if (strcmp(key, "nesterov") == 0) {
+        if (!gm_parse_u64(text, 0, 1, &count)) return gm_fail_usage(e, "nesterov must be 0 or 1, not '%s'", text);
+        o->nesterov = count == 1;
+        return 0;
+    }
+    if (strcmp(key, "accumulate") == 0) {
+        if (!gm_parse_size(text, 0, ACCUMULATE_MAX, &o->accumulate))
+            return gm_fail_usage(e, "accumulate must be 0 to %d, not '%s'", ACCUMULATE_MAX, text);
+        return 0;
+    }
+    return set_real(o, key, text, e);
+}
+
+/* One "key=value" of n bytes; *seen has a bit for each key that was given. */
+static int parse_pair(gm_optim *o, const char *text, size_t n, unsigned *seen, gm_error *e) {
+    char pair[WORD_MAX];
+    if (n >= sizeof pair) return gm_fail_usage(e, "'%.*s...' is too long", 40, text);
+    memcpy(pair, text, n);
+    pair[n] = '\0';
+    char *value = strchr(pair, '=');
+    if (!value) return gm_fail_usage(e, "'%s' is not of the form name=value", pair);
+    *value++ = '\0';
+    long key = find_word(pair, kind_keys[o->kind]);
+    if (key < 0) return unknown("setting", pair, kind_keys[o->kind], e);
+    if (*seen & 1u << key) return gm_fail_usage(e, "%s is given twice", pair);
+    *seen |= 1u << key;
+    return set_key(o, pair, value, e);
+}
+
+static int parse_pairs(gm_optim *o, const char *text, gm_error *e) {
+    unsigned seen = 0;
+    for (;;) {
+        size_t n = strcspn(text, ",");
+        if (parse_pair(o, text, n, &seen, e)) return -1;
+        if (!text[n]) return 0;
+        text += n + 1;
+    }
+}
+
+int gm_optim_parse(const char *text, gm_optim *o, gm_error *e) {
+    char kind[WORD_MAX];
+    size_t n = strcspn(text, ":");
+    snprintf(kind, sizeof kind, "%.*s", (int)(n < WORD_MAX ? n : WORD_MAX), text);
+    long k = find_word(kind, kind_texts);
+    if (k < 0) return unknown("optimizer", kind, kind_texts, e);
+    gm_optim parsed = defaults[k];
+    if (text[n] && parse_pairs(&parsed, text + n + 1, e)) return gm_fail_within(e, "optimizer '%s': ", text);
+    *o = parsed;
+    return 0;
+}
+
+char *gm_optim_text(const gm_optim *o, char out[256]) {
+    gm_optim copy = *o;
+    char number[32];
+    int used = snprintf(out, 256, "%s", kind_texts[o->kind]);
+    for (size_t i = 0; kind_keys[o->kind][i]; i++) {
+        const char *key = kind_keys[o->kind][i];
+        bool accumulate = strcmp(key, "accumulate") == 0;
+        if (accumulate && o->accumulate == 0) continue;
+        if (accumulate)
+            snprintf(number, sizeof number, "%zu", o->accumulate);
+        else if (strcmp(key, "nesterov") == 0)
+            snprintf(number, sizeof number, "%d", o->nesterov);
+        else
+            gm_format_f64(*real_of(&copy, key), number);
+        used += snprintf(out + used, 256 - (size_t)used, "%c%s=%s", i ? ',' : ':', key, number);
+    }
+    return out;
+}
+
+size_t gm_optim_blocks(const gm_optim *o) {
+    static const size_t moments[] = {[GM_SGD] = 0, [GM_MOMENTUM] = 1, [GM_RMSPROP] = 1, [GM_ADAM] = 2};
+    return moments[o->kind] + (o->accumulate > 0);
+}
+
+char gm_optim_block_letter(const gm_optim *o, size_t i) {
+    static const char *const letters[] = {[GM_SGD] = "", [GM_MOMENTUM] = "m", [GM_RMSPROP] = "v", [GM_ADAM] = "mv"};
+    return i < strlen(letters[o->kind]) ? letters[o->kind][i] : 'g';
+}
+
+/* ---- updates: one loop for each kind, formulas in optim.h ---- */
+
+GM_CLONES static void update_sgd(size_t n, float lr, const float *restrict g, const float *restrict w,
+                                 float *restrict new_w) {
+    for (size_t i = 0; i < n; i++) new_w[i] = w[i] - lr * g[i];
+}
+
+GM_CLONES static void update_momentum(size_t n, float lr, float momentum, const float *restrict g,
+                                      const float *restrict w, const float *restrict m, float *restrict new_w,
+                                      float *restrict new_m) {
+    for (size_t i = 0; i < n; i++) {
+        float mi = momentum * m[i] + g[i];
+        new_m[i] = mi;
+        new_w[i] = w[i] - lr * mi;
+    }
+}
+
+GM_CLONES static void update_nesterov(size_t n, float lr, float momentum, const float *restrict g,
+                                      const float *restrict w, const float *restrict m, float *restrict new_w,
+                                      float *restrict new_m) {
+    for (size_t i = 0; i < n; i++) {
+        float mi = momentum * m[i] + g[i];
+        new_m[i] = mi;
+        new_w[i] = w[i] - lr * (g[i] + momentum * mi);
+    }
+}
+
+GM_CLONES static void update_rmsprop(size_t n, float lr, float rho, float rest, float eps, const float *restrict g,
+                                     const float *restrict w, const float *restrict v, float *restrict new_w,
+                                     float *restrict new_v) {
+    for (size_t i = 0; i < n; i++) {
+        float vi = rho * v[i] + rest * (g[i] * g[i]);
+        new_v[i] = vi;
+        new_w[i] = w[i] - lr * g[i] / (sqrtf(vi) + eps);
+    }
+}
+
+/* What one update of adam has in common for all parameters, rounded once. */
+typedef struct adam_step {
+    float rate, eps, beta1, rest1, beta2, rest2;
+} adam_step;
+
+GM_CLONES static void update_adam(size_t n, adam_step s, const float *restrict g, const float *restrict w,
+                                  const float *restrict m, const float *restrict v, float *restrict new_w,
+                                  float *restrict new_m, float *restrict new_v) {
+    for (size_t i = 0; i < n; i++) {
+        float mi = s.beta1 * m[i] + s.rest1 * g[i];
+        float vi = s.beta2 * v[i] + s.rest2 * (g[i] * g[i]);
+        new_m[i] = mi;
+        new_v[i] = vi;
+        new_w[i] = w[i] - s.rate * mi / (sqrtf(vi) + s.eps);
+    }
+}
+
+/* base^t by squaring: pow() of another C library may round otherwise. */
+static double power(double base, uint64_t t) {
+    double result = 1;
+    for (; t > 0; t >>= 1, base *= base)
+        if (t & 1) result *= base;
+    return result;
+}
+
+static adam_step adam_constants(const gm_optim *o, uint64_t t) {
+    double correction = sqrt(1 - power(o->beta2, t));
+    return (adam_step){.rate = (float)(o->lr * correction / (1 - power(o->beta1, t))),
+                       .eps = (float)(o->eps * correction),
+                       .beta1 = (float)o->beta1,
+                       .rest1 = (float)(1 - o->beta1),
+                       .beta2 = (float)o->beta2,
+                       .rest2 = (float)(1 - o->beta2)};
+}
+
+void gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
+                     const float *const *state, float *new_params, float *const *new_state) {
+    float lr = (float)o->lr;
+    switch (o->kind) {
+    case GM_SGD:
+        update_sgd(count, lr, gradient, params, new_params);
+        break;
+    case GM_MOMENTUM:
+        (o->nesterov ? update_nesterov : update_momentum)(count, lr, (float)o->momentum, gradient, params, state[0],
+                                                          new_params, new_state[0]);
+        break;
+    case GM_RMSPROP:
+        update_rmsprop(count, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, gradient, params, state[0],
+                       new_params, new_state[0]);
+        break;
+    case GM_ADAM:
+        update_adam(count, adam_constants(o, t), gradient, params, state[0], state[1], new_params, new_state[0],
+                    new_state[1]);
+        break;
+    }
+}
