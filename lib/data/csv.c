@@ -1,0 +1,349 @@
+/* csv.c: rows of text from CSV, through libcsv.
+ *
+ * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation. What is wrong in a block is
+ * kept in `trouble` until the good rows before it are handed out.
+ */
+#include "csv_ahead.h"
+#include "text.h"
+#include "lexicon.h"
+
+#include <csv.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK ((size_t)64 << 10)
+#define FIELD_MAX ((size_t)1 << 20)
+#define ROW_MAX ((size_t)64 << 20)
+#define FIELDS_MAX (GM_COLUMNS_MAX + 1) /* the label's too */
+#define SMALL ((size_t)16)              /* fields below this are copied as one piece of this size */
+
+struct gm_csv {
+    int fd;
+    char *name;
+    struct csv_parser parser;
+    unsigned char *block;
+    bool ended;       /* the file is */
+    bool quotes;      /* a quote was seen: a field may hold line ends */
+    bool header_done; /* columns are known */
+    gm_lexicon columns;
+    char *arena; /* texts of `fields` */
+    size_t arena_used, arena_capacity;
+    gm_field *fields; /* of complete rows, then of the row that is being read */
+    size_t field_count, field_capacity;
+    size_t row_fields;     /* fields of the row that is being read, kept or not */
+    size_t row_arena;      /* where its texts begin */
+    uint64_t line;         /* where the next field begins, from 1 */
+    uint64_t row_line;     /* where the row that is being read begins */
+    bool after_return;     /* the last row ended with CR: a LF that follows is no line of its own */
+    uint64_t *lines;       /* of the complete rows */
+    size_t row_count, line_capacity;
+    size_t row_next;       /* to be handed out */
+    uint64_t rows_given;
+    bool failed;
+    gm_error trouble;
+};
+
+/* libcsv's buffer holds the one field that is being read. An unclosed quote would make it swallow the whole file. */
+static void *bounded_realloc(void *old, size_t n) {
+    return n <= FIELD_MAX + 1 ? realloc(old, n) : NULL;
+}
+
+static uint64_t line_ends(const char *text, size_t n) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n' || (text[i] == '\r' && (i + 1 == n || text[i + 1] != '\n'))) count++;
+    }
+    return count;
+}
+
+static void fail_at(gm_csv *c, uint64_t line, const char *what) {
+    gm_fail(&c->trouble, "%s: line %llu: %s", c->name, (unsigned long long)line, what);
+    c->failed = true;
+}
+
+static void keep_field(gm_csv *c, const char *text, size_t n) {
+    char *copy = c->arena + c->arena_used;
+    /* Neither buffer ends within SMALL bytes of here, and a copy of fixed size is two instructions. */
+    if (n < SMALL) {
+        memcpy(copy, text, SMALL);
+    } else {
+        memcpy(copy, text, n);
+    }
+    copy[n] = '\0';
+    c->fields[c->field_count++] = (gm_field){copy, n};
+    c->arena_used += n + 1;
+}
+
+static void on_field(void *text, size_t n, void *context) {
+    gm_csv *c = context;
+    if (c->failed) return;
+    if (c->row_fields == 0) c->row_line = c->line;
+    if (c->row_fields < (c->header_done ? c->columns.count : FIELDS_MAX)) {
+        keep_field(c, text, n);
+        if (c->arena_used - c->row_arena > ROW_MAX) fail_at(c, c->row_line, "a row above 64 MiB");
+    } else if (!c->header_done) {
+        fail_at(c, c->row_line, "more than 65536 columns");
+    }
+    c->row_fields++;
+    if (c->quotes) c->line += line_ends(text, n);
+}
+
+static void take_header(gm_csv *c) {
+    char shown[GM_VISIBLE];
+    for (size_t i = 0; i < c->row_fields && !c->failed; i++) {
+        const gm_field *field = &c->fields[i];
+        if (field->length == 0 || field->length > GM_COLUMN_NAME_MAX) {
+            gm_fail(&c->trouble, "%s: line %llu: column %zu %s", c->name, (unsigned long long)c->row_line, i + 1,
+                    field->length == 0 ? "has no name (if it only numbers the rows, leave it out)"
+                                       : "has a name of more than 256 bytes");
+            c->failed = true;
+            return;
+        }
+        const long at = gm_lexicon_add(&c->columns, field->text, field->length, &c->trouble);
+        if (at >= 0 && (size_t)at < i) {
+            gm_fail(&c->trouble, "%s: line %llu: columns %ld and %zu are both named '%s'", c->name,
+                    (unsigned long long)c->row_line, at + 1, i + 1, gm_visible(field->text, field->length, shown));
+        }
+        c->failed = at < 0 || (size_t)at < i;
+    }
+    if (c->failed) return;
+    c->header_done = true;
+    c->field_count = 0;
+    c->arena_used = 0;
+}
+
+static void end_row(gm_csv *c) {
+    if (!c->header_done) {
+        take_header(c);
+    } else if (c->row_fields == c->columns.count) {
+        c->lines[c->row_count++] = c->row_line;
+    } else {
+        gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the header has %zu", c->name, (unsigned long long)c->row_line,
+                c->row_fields, c->row_fields == 1 ? "" : "s", c->columns.count);
+        c->failed = true;
+    }
+    c->row_arena = c->arena_used;
+    c->row_fields = 0;
+}
+
+/* `end` is the byte that ended the row, -1 at the end of the file. Blank lines come here too. */
+static void on_row(int end, void *context) {
+    gm_csv *c = context;
+    if (c->failed) return;
+    const bool second_half = c->row_fields == 0 && end == '\n' && c->after_return;
+    if (c->row_fields > 0) end_row(c);
+    if (!second_half) c->line++;
+    c->after_return = end == '\r';
+}
+
+/* Why csv_parse stopped before the end of its input. */
+static void explain(gm_csv *c) {
+    const struct csv_parser *p = &c->parser;
+    const uint64_t here = c->line + line_ends((const char *)p->entry_buf, p->entry_pos);
+    if (p->status != CSV_EPARSE && p->entry_size < FIELD_MAX) {
+        fail_at(c, here, "out of memory");
+    } else if (p->status != CSV_EPARSE) {
+        fail_at(c, c->line, p->quoted ? "a quote opened here is never closed within 1 MiB" : "a field above 1 MiB");
+    } else if (!p->quoted) {
+        fail_at(c, here, "a quote inside a field that does not begin with one");
+    } else {
+        gm_fail(&c->trouble, "%s: line %llu: text behind the quote that closes a field (it opened in line %llu)", c->name,
+                (unsigned long long)here, (unsigned long long)c->line);
+        c->failed = true;
+    }
+}
+
+/* The callbacks cannot fail for want of memory: n more bytes of input make at most n + 1 fields, and their texts with NULs no more bytes than were
+ * read, each NUL in the place of a comma or a line end. */
+static int reserve(gm_csv *c, size_t n, gm_error *e) {
+    const char *old = c->arena;
+    const size_t bytes = c->arena_used + c->parser.entry_pos + n + 2 * SMALL;
+    if (gm_grow(&c->arena, &c->arena_capacity, bytes, 1, e) < 0) return -1;
+    if (c->arena != old) {
+        size_t at = 0;
+        for (size_t i = 0; i < c->field_count; i++) {
+            c->fields[i].text = c->arena + at;
+            at += c->fields[i].length + 1;
+        }
+    }
+    if (gm_grow(&c->fields, &c->field_capacity, c->field_count + n + 2, sizeof *c->fields, e) < 0) return -1;
+    return gm_grow(&c->lines, &c->line_capacity, n + 2, sizeof *c->lines, e);
+}
+
+/* All complete rows were handed out: their room is used again, and the begun row moves to the front. */
+static void forget_rows(gm_csv *c) {
+    const size_t first = c->row_count * c->columns.count, begun = c->field_count - first;
+    const size_t shift = c->row_arena;
+    if (c->row_count == 0) return;
+    memmove(c->arena, c->arena + shift, c->arena_used - shift);
+    for (size_t i = 0; i < begun; i++) {
+        c->fields[i] = (gm_field){c->fields[first + i].text - shift, c->fields[first + i].length};
+    }
+    c->field_count = begun;
+    c->arena_used -= shift;
+    c->row_arena = 0;
+    c->row_count = c->row_next = 0;
+}
+
+static void parse(gm_csv *c, const unsigned char *bytes, size_t n) {
+    const unsigned char *nul = memchr(bytes, 0, n);
+    const size_t good = nul != NULL ? (size_t)(nul - bytes) : n;
+    if (!c->quotes) c->quotes = memchr(bytes, CSV_QUOTE, good) != NULL;
+    if (reserve(c, good, &c->trouble) < 0) {
+        c->failed = true;
+        return;
+    }
+    const size_t done = csv_parse(&c->parser, bytes, good, on_field, on_row, c);
+    if (c->failed) return;
+    if (done != good) {
+        explain(c);
+    } else if (nul != NULL) {
+        const uint64_t within = c->parser.entry_pos > 0 ? line_ends((char *)c->parser.entry_buf, c->parser.entry_pos) : 0;
+        fail_at(c, c->line + within, "a NUL byte; CSV is text, in ASCII or UTF-8");
+    }
+}
+
+static void end_of_file(gm_csv *c) {
+    c->ended = true;
+    if (reserve(c, 0, &c->trouble) < 0) {
+        c->failed = true;
+    } else if (csv_fini(&c->parser, on_field, on_row, c) != 0 && !c->failed) {
+        fail_at(c, c->line, "a quote opened here is never closed");
+    }
+    if (!c->failed && !c->header_done) {
+        gm_fail(&c->trouble, "%s: empty file", c->name);
+        c->failed = true;
+    }
+}
+
+/* One read(2): its bytes, 0 at the end, -1. Waits, also where the descriptor was made non-blocking. */
+static ssize_t read_some(gm_csv *c, unsigned char *to, size_t n) {
+    for (;;) {
+        const ssize_t got = read(c->fd, to, n);
+        if (got >= 0) return got;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd wait = {.fd = c->fd, .events = POLLIN};
+            (void)poll(&wait, 1, -1);
+        } else if (errno != EINTR) {
+            gm_fail_errno(&c->trouble, "%s", c->name);
+            c->failed = true;
+            return -1;
+        }
+    }
+}
+
+static void fill(gm_csv *c) {
+    forget_rows(c);
+    const ssize_t got = read_some(c, c->block, BLOCK);
+    if (got > 0) {
+        parse(c, c->block, (size_t)got);
+    } else if (got == 0) {
+        end_of_file(c);
+    }
+}
+
+/* The first block, without a byte order mark. */
+static void fill_first(gm_csv *c) {
+    static const unsigned char mark[3] = {0xEF, 0xBB, 0xBF};
+    size_t have = 0;
+    while (have < sizeof mark) {
+        const ssize_t got = read_some(c, c->block + have, BLOCK - have);
+        if (got < 0) return;
+        if (got == 0) break;
+        have += (size_t)got;
+    }
+    const size_t skip = have >= sizeof mark && memcmp(c->block, mark, sizeof mark) == 0 ? sizeof mark : 0;
+    parse(c, c->block + skip, have - skip);
+}
+
+gm_csv *gm_csv_new(int fd, const char *name, gm_error *e) {
+    gm_csv *c = gm_new_zeroed(1, sizeof *c, e);
+    if (c == NULL) return NULL;
+    c->fd = fd;
+    c->line = 1;
+    csv_init(&c->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL | CSV_REPALL_NL);
+    csv_set_blk_size(&c->parser, 65536);
+    csv_set_realloc_func(&c->parser, bounded_realloc);
+    c->name = gm_copy_text(name, strlen(name), e);
+    c->block = c->name != NULL ? gm_new(BLOCK, 1, e) : NULL;
+    if (c->block == NULL) {
+        gm_csv_free(c);
+        return NULL;
+    }
+    fill_first(c);
+    while (!c->header_done && !c->failed && !c->ended) fill(c);
+    if (!c->header_done) {
+        *e = c->trouble;
+        gm_csv_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void gm_csv_free(gm_csv *c) {
+    if (c == NULL) return;
+    csv_free(&c->parser);
+    gm_lexicon_free(&c->columns);
+    free(c->name);
+    free(c->block);
+    free(c->arena);
+    free(c->fields);
+    free(c->lines);
+    free(c);
+}
+
+size_t gm_csv_columns(const gm_csv *c) {
+    return c->columns.count;
+}
+
+const char *gm_csv_column(const gm_csv *c, size_t i) {
+    return c->columns.items[i].text;
+}
+
+long gm_csv_find(const gm_csv *c, const char *name) {
+    return gm_lexicon_find(&c->columns, name, strlen(name));
+}
+
+bool gm_csv_ready(const gm_csv *c) {
+    return c->row_next < c->row_count;
+}
+
+bool gm_csv_ready_now(gm_csv *c) {
+    while (!gm_csv_ready(c) && !c->failed && !c->ended) {
+        struct pollfd now = {.fd = c->fd, .events = POLLIN};
+        if (poll(&now, 1, 0) <= 0) break;
+        fill(c);
+    }
+    return gm_csv_ready(c);
+}
+
+int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e) {
+    while (!gm_csv_ready(c)) {
+        if (c->failed) {
+            *e = c->trouble;
+            return -1;
+        }
+        if (c->ended && c->rows_given == 0) return gm_fail(e, "%s: no rows behind the header", c->name);
+        if (c->ended) return 0;
+        fill(c);
+    }
+    *fields = c->fields + c->row_next * c->columns.count;
+    *line = c->lines[c->row_next++];
+    c->rows_given++;
+    return 1;
+}
+
+void gm_csv_put(FILE *f, const char *text, size_t n) {
+    bool quote = n > 0 && (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t');
+    for (size_t i = 0; i < n && !quote; i++) {
+        quote = text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r';
+    }
+    if (!quote) {
+        fwrite(text, 1, n, f);
+    } else {
+        csv_fwrite(f, text, n);
+    }
+}

@@ -1,0 +1,330 @@
+/* rows.c: rows of any source, encoded, in file order.
+ */
+#include "rows.h"
+#include "csv_ahead.h"
+#include "text.h"
+
+#include "gm/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct gm_rows {
+    gm_data_kind kind;
+    char **files;
+    size_t file_count;
+    size_t file_next; /* to be opened */
+    const char *name; /* of the file at hand, for messages */
+    int fd;           /* of the file at hand, or -1 */
+    const gm_schema *schema;
+    bool need_label, labelled;
+    bool begun; /* the first file was seen: `labelled` and `features` are known */
+    size_t features, max_tensor;
+    /* CSV */
+    gm_csv *csv;
+    gm_encoder encoder;
+    float *cells; /* where they are not the features */
+    size_t cells_capacity;
+    /* IDX */
+    gm_idx *idx;
+    gm_pixels pixels;
+    unsigned char *bytes, *label_bytes;
+    size_t bytes_capacity, label_capacity;
+    /* streams */
+    gm_reader *reader;
+    gm_record *record; /* whose rows from record_row on are still to be given */
+    float *record_x;
+    int32_t *record_y;
+    size_t record_row;
+};
+
+/* ---- files, one after the other ---- */
+
+static void close_file(gm_rows *d) {
+    gm_csv_free(d->csv);
+    gm_reader_free(d->reader);
+    d->csv = NULL;
+    d->reader = NULL;
+    if (d->fd >= 0) close(d->fd);
+    d->fd = -1;
+}
+
+static int open_csv(gm_rows *d, gm_error *e) {
+    d->csv = gm_csv_new(d->fd, d->name, e);
+    if (d->csv == NULL) return -1;
+    /* Once rows have labels, all must. */
+    if (gm_encoder_match(&d->encoder, d->csv, d->name, d->need_label || (d->begun && d->labelled), e) < 0) return -1;
+    if (!d->begun) d->labelled = d->encoder.label_place >= 0;
+    return 0;
+}
+
+static int open_stream(gm_rows *d, gm_error *e) {
+    d->reader = gm_reader_new(d->fd, d->name, d->max_tensor, e);
+    return d->reader != NULL ? 0 : -1;
+}
+
+/* 1: the next file is open; 0: there is none; -1. */
+static int next_file(gm_rows *d, gm_error *e) {
+    gm_data_kind kind;
+    close_file(d);
+    if (d->file_next == d->file_count) return 0;
+    const char *path = d->files[d->file_next++];
+    d->name = gm_data_name(path);
+    d->fd = gm_data_open(path, &kind, e);
+    if (d->fd < 0) return -1;
+    if (d->file_next == 1) d->kind = kind;
+    if (kind != d->kind) {
+        return gm_fail(e, "%s is %s, the files before it are %s", d->name, gm_data_kind_text(kind), gm_data_kind_text(d->kind));
+    }
+    if (kind == GM_DATA_IDX) return 1;
+    return (kind == GM_DATA_CSV ? open_csv(d, e) : open_stream(d, e)) < 0 ? -1 : 1;
+}
+
+/* ---- CSV ---- */
+
+long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t *y, gm_error *e) {
+    const size_t columns = d->schema->column_count;
+    size_t rows = 0;
+    while (rows < wanted && d->csv != NULL) {
+        const gm_field *fields;
+        uint64_t line;
+        if (eager && rows > 0 && !gm_csv_ready_now(d->csv)) break;
+        const int got = gm_csv_next(d->csv, &fields, &line, e);
+        if (got < 0 || (got == 0 && next_file(d, e) < 0)) return -1;
+        if (got == 0) continue;
+        if (gm_encoder_row(&d->encoder, fields, cells + rows * columns, d->labelled && y != NULL ? &y[rows] : NULL, e) < 0) {
+            return gm_fail_within(e, "%s: line %llu, ", d->name, (unsigned long long)line);
+        }
+        rows++;
+    }
+    return (long)rows;
+}
+
+static long next_csv(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
+    size_t count;
+    if (!d->encoder.one_hot) return gm_rows_cells(d, wanted, eager, x, y, e);
+    if (!gm_multiply(wanted, d->schema->column_count, &count)) return gm_fail(e, "a batch of %zu rows is too large", wanted);
+    if (gm_grow(&d->cells, &d->cells_capacity, count, sizeof *d->cells, e) < 0) return -1;
+    const long rows = gm_rows_cells(d, wanted, eager, d->cells, y, e);
+    if (rows > 0) gm_cells_expand(d->schema, true, (size_t)rows, d->cells, x);
+    return rows;
+}
+
+/* ---- IDX ---- */
+
+static int encode_labels(gm_rows *d, size_t n, size_t first, int32_t *y, gm_error *e) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = d->pixels.classes[d->label_bytes[i]];
+        if (y[i] < 0) {
+            return gm_fail(e, "%s: label %zu: class '%u' is not one of the model's %zu classes", gm_idx_label_file(d->idx),
+                           first + i + 1, d->label_bytes[i], d->schema->class_count);
+        }
+    }
+    return 0;
+}
+
+long gm_rows_bytes(gm_rows *d, size_t wanted, unsigned char *bytes, int32_t *y, gm_error *e) {
+    const bool labels = d->labelled && y != NULL;
+    if (labels && gm_grow(&d->label_bytes, &d->label_capacity, wanted, 1, e) < 0) return -1;
+    size_t rows = 0;
+    while (rows < wanted) {
+        size_t first;
+        const long got = gm_idx_next(d->idx, wanted - rows, bytes + rows * d->pixels.columns, labels ? d->label_bytes : NULL,
+                                     &first, e);
+        if (got < 0 || (labels && encode_labels(d, (size_t)got, first, y + rows, e) < 0)) return -1;
+        if (got == 0) break;
+        rows += (size_t)got;
+    }
+    return (long)rows;
+}
+
+static long next_idx(gm_rows *d, size_t wanted, float *x, int32_t *y, gm_error *e) {
+    size_t count;
+    if (!gm_multiply(wanted, d->pixels.columns, &count)) return gm_fail(e, "a batch of %zu rows is too large", wanted);
+    if (gm_grow(&d->bytes, &d->bytes_capacity, count, 1, e) < 0) return -1;
+    const long rows = gm_rows_bytes(d, wanted, d->bytes, y, e);
+    if (rows > 0) gm_pixels_scale(&d->pixels, (size_t)rows, d->bytes, x);
+    return rows;
+}
+
+static int open_idx(gm_rows *d, gm_error *e) {
+    const int fd = d->fd;
+    d->fd = -1;
+    d->file_next = d->file_count; /* all of them are opened here */
+    d->idx = gm_idx_open(d->files, d->file_count, fd, e);
+    if (d->idx == NULL || gm_pixels_open(&d->pixels, d->schema, d->idx, d->name, e) < 0) return -1;
+    d->labelled = gm_idx_labelled(d->idx) && d->schema->label != NULL;
+    if (!d->labelled && d->need_label) return gm_fail(e, "%s: no file of labels is among the IDX files", d->name);
+    return 0;
+}
+
+/* ---- streams ---- */
+
+static int take_labels(gm_rows *d, gm_error *e) {
+    const bool there = gm_record_tensor(d->record, "y") != NULL;
+    char text[GM_VISIBLE];
+    d->record_y = NULL;
+    if (!there && !d->need_label && !(d->begun && d->labelled)) return 0;
+    d->record_y = gm_record_labels(d->record, "y", e);
+    if (d->record_y == NULL) return -1;
+    for (size_t i = 0; i < d->record->rows; i++) {
+        const int32_t class = d->record_y[i];
+        if (class >= 0 && (d->schema == NULL || d->schema->class_count == 0 || (size_t)class < d->schema->class_count)) continue;
+        snprintf(text, sizeof text, "%d", (int)class);
+        if (d->schema == NULL || d->schema->class_count == 0) return gm_fail(e, "tensor 'y', row %zu: no class number: %s", i, text);
+        return gm_fail(e, "tensor 'y', row %zu: class %s is not one of the model's %zu classes", i, text, d->schema->class_count);
+    }
+    return 0;
+}
+
+static int take_record(gm_rows *d, gm_error *e) {
+    size_t columns;
+    d->record_row = 0;
+    d->record_x = gm_record_finite(d->record, "x", &columns, e);
+    if (d->record_x == NULL || take_labels(d, e) < 0) return -1;
+    if (!d->begun) {
+        d->labelled = d->record_y != NULL;
+        if (d->schema == NULL) d->features = columns;
+        d->begun = true;
+    }
+    if (columns == d->features) return 0;
+    return gm_fail(e, "tensor 'x': expected %zu columns, got %zu", d->features, columns);
+}
+
+/* 1: a record with rows to give is there; 0: the end; -1. */
+static int next_record(gm_rows *d, gm_error *e) {
+    while (d->reader != NULL) {
+        const int got = gm_reader_next(d->reader, d->record, e);
+        if (got < 0 || (got == 0 && next_file(d, e) < 0)) return -1;
+        if (got == 0) continue;
+        if (take_record(d, e) < 0) {
+            return gm_fail_within(e, "%s: record %llu: ", d->name, (unsigned long long)gm_reader_records(d->reader) - 1);
+        }
+        if (d->record->rows > 0) return 1;
+    }
+    d->record_x = NULL;
+    return 0;
+}
+
+static long next_stream(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
+    size_t rows = 0;
+    while (rows < wanted) {
+        const size_t left = d->record_x != NULL ? d->record->rows - d->record_row : 0;
+        if (left == 0) {
+            /* A record is a batch: nobody can tell whether the next one is there without waiting for it. */
+            if (eager && rows > 0) break;
+            const int got = next_record(d, e);
+            if (got < 0) return -1;
+            if (got == 0) break;
+            continue;
+        }
+        const size_t n = left < wanted - rows ? left : wanted - rows;
+        memcpy(x + rows * d->features, d->record_x + d->record_row * d->features, n * d->features * sizeof *x);
+        if (d->labelled && y != NULL) memcpy(y + rows, d->record_y + d->record_row, n * sizeof *y);
+        d->record_row += n;
+        rows += n;
+    }
+    return (long)rows;
+}
+
+/* ---- all ---- */
+
+static int copy_files(gm_rows *d, char *const *files, size_t file_count, gm_error *e) {
+    d->files = gm_new_zeroed(file_count, sizeof *d->files, e);
+    if (d->files == NULL) return -1;
+    for (size_t i = 0; i < file_count; i++, d->file_count++) {
+        d->files[i] = gm_copy_text(files[i], strlen(files[i]), e);
+        if (d->files[i] == NULL) return -1;
+    }
+    return 0;
+}
+
+static int open_first(gm_rows *d, gm_error *e) {
+    if (d->schema != NULL) {
+        d->features = d->schema->features;
+        if (gm_encoder_open(&d->encoder, d->schema, e) < 0) return -1;
+        if (d->need_label && d->schema->label == NULL) return gm_fail(e, "the model knows no label (data: %s)", d->schema->source);
+    }
+    if (gm_data_check(d->files, d->file_count, e) < 0) return -1;
+    const bool csv_needs_schema = d->schema == NULL;
+    gm_data_kind kind;
+    d->name = gm_data_name(d->files[0]);
+    d->fd = gm_data_open(d->files[0], &kind, e);
+    if (d->fd < 0) return -1;
+    d->kind = kind;
+    d->file_next = 1;
+    if (kind != GM_DATA_STREAM && csv_needs_schema) {
+        return gm_fail_usage(e, "%s is %s: a model or a label must say how its columns are encoded", d->name, gm_data_kind_text(kind));
+    }
+    if (kind == GM_DATA_IDX) return open_idx(d, e);
+    if (kind == GM_DATA_STREAM) return open_stream(d, e) < 0 || next_record(d, e) < 0 ? -1 : 0;
+    return open_csv(d, e);
+}
+
+gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label, size_t max_tensor,
+                      gm_error *e) {
+    if (file_count == 0) {
+        gm_fail_usage(e, "no data file was named");
+        return NULL;
+    }
+    gm_rows *d = gm_new_zeroed(1, sizeof *d, e);
+    if (d == NULL) return NULL;
+    d->fd = -1;
+    d->schema = schema;
+    d->need_label = need_label;
+    d->max_tensor = max_tensor;
+    d->encoder.schema = schema;
+    d->record = gm_record_new(e);
+    if (d->record == NULL || copy_files(d, files, file_count, e) < 0 || open_first(d, e) < 0) {
+        gm_rows_close(d);
+        return NULL;
+    }
+    d->begun = true;
+    return d;
+}
+
+void gm_rows_close(gm_rows *d) {
+    if (d == NULL) return;
+    close_file(d);
+    gm_encoder_close(&d->encoder);
+    gm_idx_free(d->idx);
+    gm_pixels_close(&d->pixels);
+    gm_record_free(d->record);
+    for (size_t i = 0; i < d->file_count; i++) free(d->files[i]);
+    free(d->files);
+    free(d->cells);
+    free(d->bytes);
+    free(d->label_bytes);
+    free(d);
+}
+
+bool gm_rows_labelled(const gm_rows *d) {
+    return d->labelled;
+}
+
+size_t gm_rows_features(const gm_rows *d) {
+    return d->features;
+}
+
+gm_data_kind gm_rows_kind(const gm_rows *d) {
+    return d->kind;
+}
+
+bool gm_rows_one_hot(const gm_rows *d) {
+    return d->encoder.one_hot;
+}
+
+void gm_rows_take_pixels(gm_rows *d, gm_pixels *pixels) {
+    *pixels = d->pixels;
+    d->pixels.affine = NULL;
+}
+
+long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
+    switch (d->kind) {
+    case GM_DATA_CSV: return next_csv(d, wanted, eager, x, y, e);
+    case GM_DATA_IDX: return next_idx(d, wanted, x, y, e);
+    case GM_DATA_STREAM: break;
+    }
+    return next_stream(d, wanted, eager, x, y, e);
+}

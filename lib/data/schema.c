@@ -1,0 +1,116 @@
+/* schema.c: what a model knows of its data: scaling's words, classes, release. */
+#include "gm/schema.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void free_texts(char **texts, size_t count) {
+    for (size_t i = 0; texts != NULL && i < count; i++) free(texts[i]);
+    free(texts);
+}
+
+void gm_schema_free(gm_schema *s) {
+    if (s == NULL) return;
+    for (size_t i = 0; s->columns != NULL && i < s->column_count; i++) {
+        free_texts(s->columns[i].categories, s->columns[i].category_count);
+        free(s->columns[i].name);
+    }
+    free(s->columns);
+    free_texts(s->classes, s->class_count);
+    free(s->class_rows);
+    free(s->source);
+    free(s->label);
+    free(s);
+}
+
+/* ---- scale ---- */
+
+/* "-1,1" to two numbers. */
+static bool parse_range(const char *text, gm_scale *scale) {
+    const char *comma = strchr(text, ',');
+    if (comma == NULL) return false;
+    scale->kind = GM_SCALE_RANGE;
+    return gm_parse_double_n(text, (size_t)(comma - text), &scale->low) && gm_parse_double(comma + 1, &scale->high);
+}
+
+int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e) {
+    static const char *const words[] = {"none", "standard", "range", NULL};
+    static const double bound = 1e30; /* so that features stay far inside a 32-bit float */
+    gm_scale parsed = {GM_SCALE_NONE, 0, 0};
+    char shown[GM_VISIBLE];
+    if (strncmp(text, "range:", 6) == 0) {
+        if (!parse_range(text + 6, &parsed)) return gm_fail_usage(e, "scale '%s': two numbers belong here, as in range:-1,1", text);
+        if (!(parsed.low < parsed.high)) return gm_fail_usage(e, "scale '%s': the low end must be below the high end", text);
+        if (parsed.low < -bound || parsed.high > bound) return gm_fail_usage(e, "scale '%s': ends beyond 1e30", text);
+    } else if (strcmp(text, "range") == 0) {
+        return gm_fail_usage(e, "scale 'range': two numbers belong here, as in range:-1,1");
+    } else if (strcmp(text, "standard") == 0) {
+        parsed.kind = GM_SCALE_STANDARD;
+    } else if (strcmp(text, "none") != 0) {
+        const char *meant = gm_did_you_mean(text, words);
+        gm_visible_text(text, shown);
+        if (meant != NULL) return gm_fail_usage(e, "unknown scale '%s' (did you mean '%s'?)", shown, meant);
+        return gm_fail_usage(e, "unknown scale '%s'; there are none, standard, and range:LOW,HIGH", shown);
+    }
+    *scale = parsed;
+    return 0;
+}
+
+char *gm_scale_text(const gm_scale *scale, char out[80]) {
+    char low[32], high[32];
+    if (scale->kind == GM_SCALE_RANGE) {
+        snprintf(out, 80, "range:%s,%s", gm_format_f64(scale->low, low), gm_format_f64(scale->high, high));
+    } else {
+        snprintf(out, 80, "%s", scale->kind == GM_SCALE_STANDARD ? "standard" : "none");
+    }
+    return out;
+}
+
+/* ---- classes ---- */
+
+/* As strcmp for n bytes against a text with a NUL. */
+static int compare_bytes(const char *a, size_t n, const char *b) {
+    const size_t m = strlen(b);
+    const int order = memcmp(a, b, n < m ? n : m);
+    return order != 0 ? order : (n > m) - (n < m);
+}
+
+static long find_bytes(const gm_schema *s, const char *text, size_t n) {
+    size_t low = 0, high = s->class_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = compare_bytes(text, n, s->classes[middle]);
+        if (order == 0) return (long)middle;
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return -1;
+}
+
+static long find_number(const gm_schema *s, double value) {
+    size_t low = 0, high = s->class_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        double class = 0;
+        if (!gm_parse_double(s->classes[middle], &class)) return -1;
+        if (value == class) return (long)middle;
+        if (value < class) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return -1;
+}
+
+long gm_schema_class(const gm_schema *s, const char *text, size_t n) {
+    double value;
+    if (!s->classes_are_numbers) return find_bytes(s, text, n);
+    return gm_parse_double_n(text, n, &value) ? find_number(s, value) : -1;
+}

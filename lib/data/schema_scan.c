@@ -1,0 +1,435 @@
+/* schema_scan.c: describing a data file in one pass and in constant memory, but for the categories.
+ */
+#include "gm/data.h"
+#include "encode.h"
+#include "source.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum column_kind { UNDECIDED, NUMERIC, CATEGORICAL } column_kind; /* undecided while all values are empty */
+
+typedef struct column_scan {
+    column_kind kind;
+    size_t place;         /* field of the file at hand */
+    uint64_t empty_line;  /* where the first of the empty values stands, 0: there is none yet */
+    bool integer;
+    double minimum, maximum, mean, squares; /* squares: sum of (value - mean)^2 */
+    gm_lexicon words;
+} column_scan;
+
+typedef struct scan {
+    const char *label;
+    gm_lexicon names;       /* of the columns */
+    column_scan *columns; /* [names.count] */
+    size_t label_place;
+    gm_lexicon classes;
+    size_t *class_rows;
+    size_t class_capacity;
+    size_t rows;
+} scan;
+
+static void scan_free(scan *s) {
+    for (size_t i = 0; s->columns != NULL && i < s->names.count; i++) gm_lexicon_free(&s->columns[i].words);
+    free(s->columns);
+    gm_lexicon_free(&s->names);
+    gm_lexicon_free(&s->classes);
+    free(s->class_rows);
+}
+
+/* ---- CSV ---- */
+
+static int no_label(const gm_csv *csv, const char *file, const char *label, gm_error *e) {
+    const size_t count = gm_csv_columns(csv);
+    const char **names = gm_new(count + 1, sizeof *names, e);
+    char shown[GM_VISIBLE], proposed[GM_VISIBLE];
+    if (names == NULL) return -1;
+    for (size_t i = 0; i < count; i++) names[i] = gm_csv_column(csv, i);
+    names[count] = NULL;
+    const char *meant = gm_did_you_mean(label, names);
+    free(names);
+    gm_visible_text(label, shown);
+    if (meant == NULL) return gm_fail(e, "%s: no label column '%s'", file, shown);
+    return gm_fail(e, "%s: no label column '%s' (did you mean '%s'?)", file, shown, gm_visible_text(meant, proposed));
+}
+
+/* Takes the columns from the first file's header. */
+static int take_columns(scan *s, const gm_csv *csv, const char *file, gm_error *e) {
+    const size_t count = gm_csv_columns(csv);
+    char shown[GM_VISIBLE];
+    for (size_t i = 0; i < count; i++) {
+        const char *name = gm_csv_column(csv, i);
+        if (s->label != NULL && strcmp(name, s->label) == 0) continue;
+        if (gm_lexicon_add(&s->names, name, strlen(name), e) < 0) return -1;
+    }
+    if (s->names.count == 0) return gm_fail(e, "%s: no column beside the label '%s'", file, gm_visible_text(s->label, shown));
+    if (s->names.count > GM_COLUMNS_MAX) return gm_fail(e, "%s: more than %zu columns", file, GM_COLUMNS_MAX);
+    s->columns = gm_new_zeroed(s->names.count, sizeof *s->columns, e);
+    return s->columns != NULL ? 0 : -1;
+}
+
+static int match_columns(scan *s, const gm_csv *csv, const char *file, const char *first, gm_error *e) {
+    char shown[GM_VISIBLE];
+    const size_t count = gm_csv_columns(csv);
+    const long label = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
+    if (s->label != NULL && label < 0) return no_label(csv, file, s->label, e);
+    if (s->columns == NULL && take_columns(s, csv, file, e) < 0) return -1;
+    s->label_place = (size_t)label;
+    for (size_t i = 0; i < s->names.count; i++) {
+        const long at = gm_csv_find(csv, s->names.items[i].text);
+        if (at < 0) {
+            return gm_fail(e, "%s: no column '%s', which %s has", file, gm_visible_text(s->names.items[i].text, shown), first);
+        }
+        s->columns[i].place = (size_t)at;
+    }
+    const size_t wanted = s->names.count + (s->label != NULL ? 1 : 0);
+    if (count != wanted) return gm_fail(e, "%s: %zu columns, %s has %zu", file, count, first, wanted);
+    return 0;
+}
+
+static void add_number(column_scan *c, double value, size_t row) {
+    const bool whole = value == trunc(value) && fabs(value) < 0x1p53;
+    if (row == 0) {
+        c->minimum = c->maximum = value;
+        c->integer = true;
+    }
+    if (value < c->minimum) c->minimum = value;
+    if (value > c->maximum) c->maximum = value;
+    c->integer = c->integer && whole;
+    /* B. P. Welford: Note on a method for calculating corrected sums of squares and products. Technometrics 4, 1962. */
+    const double before = value - c->mean;
+    c->mean += before / (double)(row + 1);
+    c->squares += before * (value - c->mean);
+}
+
+static int add_category(column_scan *c, const gm_field *field, gm_error *e) {
+    if (field->length > GM_CATEGORY_TEXT_MAX) return gm_fail(e, "a category of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
+    if (gm_lexicon_add(&c->words, field->text, field->length, e) < 0) return -1;
+    if (c->words.count <= GM_CATEGORIES_MAX) return 0;
+    return gm_fail(e, "more than %zu categories; if it is an identifier, leave it out", GM_CATEGORIES_MAX);
+}
+
+/* The first value that is not empty says what the column is. */
+static int decide(column_scan *c, const gm_field *field, bool number, uint64_t line, gm_error *e) {
+    if (field->length == 0) {
+        if (c->empty_line == 0) c->empty_line = line;
+        return 0;
+    }
+    c->kind = number ? NUMERIC : CATEGORICAL;
+    if (c->empty_line == 0) return 0;
+    if (number) return gm_fail(e, "empty in line %llu; a number belongs there", (unsigned long long)c->empty_line);
+    return gm_lexicon_add(&c->words, "", 0, e) < 0 ? -1 : 0;
+}
+
+static int add_value(column_scan *c, const gm_field *field, uint64_t line, size_t row, gm_error *e) {
+    double value = 0;
+    char shown[GM_VISIBLE];
+    if (c->kind == CATEGORICAL) return add_category(c, field, e);
+    const bool number = gm_number(field->text, field->length, &value);
+    if (c->kind == UNDECIDED) {
+        if (decide(c, field, number, line, e) < 0) return -1;
+        if (c->kind == UNDECIDED) return 0;
+        if (c->kind == CATEGORICAL) return add_category(c, field, e);
+    }
+    if (number) {
+        add_number(c, value, row);
+        return 0;
+    }
+    if (field->length == 0) return gm_fail(e, "empty; a number belongs here");
+    return gm_fail(e, "'%s' is not a number", gm_visible(field->text, field->length, shown));
+}
+
+static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error *e) {
+    if (n == 0) return gm_fail(e, "empty; a class belongs here");
+    if (n > GM_CATEGORY_TEXT_MAX) return gm_fail(e, "a class of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
+    const long class = gm_lexicon_add(&s->classes, text, n, e);
+    if (class < 0) return -1;
+    if (s->classes.count > GM_CATEGORIES_MAX) {
+        return gm_fail(e, "more than %zu classes; is it an identifier, or a measurement?", GM_CATEGORIES_MAX);
+    }
+    if (gm_grow(&s->class_rows, &s->class_capacity, s->classes.count, sizeof *s->class_rows, e) < 0) return -1;
+    s->class_rows[class] += rows;
+    return 0;
+}
+
+static int add_row(scan *s, const gm_field *fields, uint64_t line, gm_error *e) {
+    char shown[GM_VISIBLE];
+    for (size_t i = 0; i < s->names.count; i++) {
+        if (add_value(&s->columns[i], &fields[s->columns[i].place], line, s->rows, e) == 0) continue;
+        return gm_fail_within(e, "column '%s': ", gm_visible_text(s->names.items[i].text, shown));
+    }
+    s->rows++;
+    if (s->label == NULL) return 0;
+    const gm_field *label = &fields[s->label_place];
+    if (add_class(s, label->text, label->length, 1, e) == 0) return 0;
+    return gm_fail_within(e, "column '%s': ", gm_visible_text(s->label, shown));
+}
+
+static int scan_rows(scan *s, gm_csv *csv, const char *file, gm_error *e) {
+    const gm_field *fields;
+    uint64_t line;
+    int got;
+    while ((got = gm_csv_next(csv, &fields, &line, e)) > 0) {
+        if (add_row(s, fields, line, e) < 0) return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)line);
+    }
+    return got;
+}
+
+/* `fd`: the file, if it is open already, or -1. */
+static int scan_csv_file(scan *s, const char *path, int fd, const char *first, gm_error *e) {
+    gm_data_kind kind = GM_DATA_CSV;
+    const char *name = gm_data_name(path);
+    if (fd < 0) fd = gm_data_open(path, &kind, e);
+    if (fd < 0) return -1;
+    if (kind != GM_DATA_CSV) {
+        close(fd);
+        return gm_fail(e, "%s is %s, the files before it are CSV", name, gm_data_kind_text(kind));
+    }
+    gm_csv *csv = gm_csv_new(fd, name, e);
+    const bool good = csv != NULL && match_columns(s, csv, name, first, e) == 0 && scan_rows(s, csv, name, e) == 0;
+    gm_csv_free(csv);
+    close(fd);
+    return good ? 0 : -1;
+}
+
+static int scan_csv(scan *s, char *const *files, size_t file_count, int first_fd, gm_error *e) {
+    for (size_t i = 0; i < file_count; i++) {
+        if (scan_csv_file(s, files[i], i == 0 ? first_fd : -1, gm_data_name(files[0]), e) < 0) return -1;
+    }
+    return 0;
+}
+
+/* ---- the scan becomes a schema ---- */
+
+static int finish_column(const scan *s, column_scan *c, gm_column *out, gm_error *e) {
+    const double rows = (double)s->rows;
+    char shown[GM_VISIBLE];
+    out->features = 1;
+    if (c->kind == UNDECIDED) return gm_fail(e, "column '%s' is empty in every row", gm_visible_text(out->name, shown));
+    if (c->kind == CATEGORICAL) {
+        const size_t count = c->words.count;
+        out->categories = gm_lexicon_take(&c->words, e);
+        if (out->categories == NULL) return -1;
+        out->categorical = true;
+        out->features = out->category_count = count;
+        return 0;
+    }
+    out->integer = c->integer;
+    out->minimum = c->minimum;
+    out->maximum = c->maximum;
+    /* Rounding must not carry the mean outside. */
+    out->mean = fmin(fmax(c->mean, c->minimum), c->maximum);
+    out->deviation = sqrt(c->squares / rows);
+    if (isfinite(c->mean) && isfinite(out->deviation) && isfinite(out->maximum - out->minimum)) return 0;
+    return gm_fail(e, "column '%s': its numbers are too large to be scaled", gm_visible_text(out->name, shown));
+}
+
+typedef struct class_item { char *text; size_t rows; double number; } class_item;
+
+static int by_number(const void *a, const void *b) {
+    const class_item *p = a, *q = b;
+    if (p->number != q->number) return p->number < q->number ? -1 : 1;
+    return strcmp(p->text, q->text);
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(((const class_item *)a)->text, ((const class_item *)b)->text);
+}
+
+/* Classes that are equal as numbers become one, under the shorter text ("3" and "3.0": "3"). */
+static size_t merge_equal(class_item *items, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        class_item *last = kept > 0 ? &items[kept - 1] : NULL;
+        if (last == NULL || last->number != items[i].number) {
+            items[kept++] = items[i];
+            continue;
+        }
+        const bool shorter = strlen(items[i].text) < strlen(last->text);
+        free(shorter ? last->text : items[i].text);
+        if (shorter) last->text = items[i].text;
+        last->rows += items[i].rows;
+    }
+    return kept;
+}
+
+static int finish_classes(scan *s, gm_schema *out, gm_error *e) {
+    const size_t count = s->classes.count;
+    class_item *items = gm_new(count, sizeof *items, e);
+    out->class_rows = gm_new(count, sizeof *out->class_rows, e);
+    out->classes = items != NULL && out->class_rows != NULL ? gm_lexicon_take(&s->classes, e) : NULL;
+    if (out->classes == NULL) {
+        free(items);
+        return -1;
+    }
+    out->classes_are_numbers = true;
+    for (size_t i = 0; i < count; i++) {
+        items[i] = (class_item){out->classes[i], s->class_rows[i], 0};
+        if (!gm_parse_double(items[i].text, &items[i].number)) out->classes_are_numbers = false;
+    }
+    qsort(items, count, sizeof *items, out->classes_are_numbers ? by_number : by_bytes);
+    out->class_count = out->classes_are_numbers ? merge_equal(items, count) : count;
+    for (size_t i = 0; i < out->class_count; i++) {
+        out->classes[i] = items[i].text;
+        out->class_rows[i] = items[i].rows;
+    }
+    free(items);
+    char shown[GM_VISIBLE];
+    if (out->class_count > 1) return 0;
+    return gm_fail(e, "label column '%s' has one class only ('%s')", gm_visible_text(out->label, shown), out->classes[0]);
+}
+
+static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
+    out->columns = gm_new_zeroed(s->names.count, sizeof *out->columns, e);
+    if (out->columns == NULL) return -1;
+    out->column_count = s->names.count;
+    out->rows = s->rows;
+    for (size_t i = 0; i < out->column_count; i++) {
+        out->columns[i].name = s->names.items[i].text;
+        s->names.items[i].text = NULL;
+    }
+    for (size_t i = 0; i < out->column_count; i++) {
+        if (finish_column(s, &s->columns[i], &out->columns[i], e) < 0) return -1;
+        out->features += out->columns[i].features;
+    }
+    if (out->features > GM_FEATURES_MAX) {
+        return gm_fail(e, "%zu features, one for each category; at most %zu are taken", out->features, GM_FEATURES_MAX);
+    }
+    if (s->label == NULL) return 0;
+    out->label = gm_copy_text(s->label, strlen(s->label), e);
+    return out->label != NULL ? finish_classes(s, out, e) : -1;
+}
+
+static int describe_csv(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label, gm_error *e) {
+    scan s = {.label = label};
+    const bool good = scan_csv(&s, files, file_count, first_fd, e) == 0;
+    const int done = !good ? -1 : finish_csv(&s, out, e) == 0 ? 0 : gm_fail_within(e, "%s: ", gm_data_name(files[0]));
+    scan_free(&s);
+    return done;
+}
+
+/* ---- IDX ---- */
+
+typedef struct pixel_scan {
+    size_t columns, rows;
+    uint64_t *sum, *squares; /* [columns], exact */
+    size_t classes[256];     /* rows of each label */
+} pixel_scan;
+
+static int scan_pixels(pixel_scan *p, gm_idx *idx, gm_error *e) {
+    enum { ROWS = 64 };
+    unsigned char *bytes = gm_new(ROWS * p->columns, 1, e), labels[ROWS];
+    if (bytes == NULL) return -1;
+    long got;
+    while ((got = gm_idx_next(idx, ROWS, bytes, gm_idx_labelled(idx) ? labels : NULL, NULL, e)) > 0) {
+        for (size_t row = 0; row < (size_t)got; row++) {
+            const unsigned char *picture = bytes + row * p->columns;
+            for (size_t i = 0; i < p->columns; i++) {
+                p->sum[i] += picture[i];
+                p->squares[i] += (uint64_t)picture[i] * picture[i];
+            }
+            if (gm_idx_labelled(idx)) p->classes[labels[row]]++;
+        }
+        p->rows += (size_t)got;
+    }
+    free(bytes);
+    return (int)got;
+}
+
+static int finish_pixels(const pixel_scan *p, gm_schema *out, const char *label, gm_error *e) {
+    const double rows = (double)p->rows;
+    char name[32];
+    out->columns = gm_new_zeroed(p->columns, sizeof *out->columns, e);
+    if (out->columns == NULL) return -1;
+    out->rows = p->rows;
+    out->column_count = out->features = p->columns;
+    for (size_t i = 0; i < p->columns; i++) {
+        const double mean = (double)p->sum[i] / rows;
+        const int length = snprintf(name, sizeof name, "p%zu", i);
+        out->columns[i] = (gm_column){
+            .name = gm_copy_text(name, (size_t)length, e),
+            .integer = true,
+            .maximum = 255, /* of every pixel, so that all are scaled alike */
+            .mean = mean,
+            .deviation = sqrt(fmax(0, (double)p->squares[i] / rows - mean * mean)),
+            .features = 1,
+        };
+        if (out->columns[i].name == NULL) return -1;
+        if (label != NULL && strcmp(label, name) == 0) return gm_fail_usage(e, "'%s' is a pixel's name; the label needs another", name);
+    }
+    return 0;
+}
+
+static int finish_pixel_classes(const pixel_scan *p, const gm_idx *idx, gm_schema *out, const char *label, gm_error *e) {
+    scan s = {.label = label != NULL ? label : "label"};
+    char text[8];
+    int done = 0;
+    for (unsigned byte = 0; byte < 256 && done == 0; byte++) {
+        const int length = snprintf(text, sizeof text, "%u", byte);
+        if (p->classes[byte] > 0) done = add_class(&s, text, (size_t)length, p->classes[byte], e);
+    }
+    out->label = done == 0 ? gm_copy_text(s.label, strlen(s.label), e) : NULL;
+    if (out->label == NULL || finish_classes(&s, out, e) < 0) done = gm_fail_within(e, "%s: ", gm_idx_label_file(idx));
+    scan_free(&s);
+    return done;
+}
+
+static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, const char *label, gm_error *e) {
+    pixel_scan p = {.columns = gm_idx_columns(idx)};
+    char shown[GM_VISIBLE];
+    if (label != NULL && !gm_idx_labelled(idx)) {
+        return gm_fail(e, "%s: no file of labels ('%s') is among the IDX files", file, gm_visible_text(label, shown));
+    }
+    gm_idx_shape(idx, &out->height, &out->width);
+    p.sum = gm_new_zeroed(p.columns, sizeof *p.sum, e);
+    p.squares = gm_new_zeroed(p.columns, sizeof *p.squares, e);
+    int done = p.sum != NULL && p.squares != NULL ? scan_pixels(&p, idx, e) : -1;
+    if (done == 0) done = finish_pixels(&p, out, label, e);
+    if (done == 0 && gm_idx_labelled(idx)) done = finish_pixel_classes(&p, idx, out, label, e);
+    free(p.sum);
+    free(p.squares);
+    return done;
+}
+
+static int describe_idx(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label, gm_error *e) {
+    gm_idx *idx = gm_idx_open(files, file_count, first_fd, e);
+    const int done = idx != NULL ? describe_pictures(out, idx, gm_data_name(files[0]), label, e) : -1;
+    gm_idx_free(idx);
+    return done;
+}
+
+/* ---- all ---- */
+
+static int describe(gm_schema *s, char *const *files, size_t file_count, const char *label, gm_error *e) {
+    gm_data_kind kind;
+    const char *name = gm_base_name(gm_data_name(files[0]));
+    if (label != NULL && (label[0] == '\0' || strlen(label) > GM_COLUMN_NAME_MAX)) {
+        return gm_fail_usage(e, "a label column's name has 1 to %zu bytes", GM_COLUMN_NAME_MAX);
+    }
+    s->source = gm_copy_text(name, strlen(name), e);
+    if (s->source == NULL || gm_data_check(files, file_count, e) < 0) return -1;
+    const int fd = gm_data_open(files[0], &kind, e);
+    if (fd < 0) return -1;
+    if (kind == GM_DATA_CSV) return describe_csv(s, files, file_count, fd, label, e);
+    if (kind == GM_DATA_IDX) return describe_idx(s, files, file_count, fd, label, e);
+    close(fd);
+    return gm_fail(e, "%s is a stream; columns and classes are read from CSV or IDX files", gm_data_name(files[0]));
+}
+
+gm_schema *gm_schema_scan(char *const *files, size_t file_count, const char *label, gm_scale scale, gm_error *e) {
+    if (file_count == 0) {
+        gm_fail_usage(e, "no data file was named");
+        return NULL;
+    }
+    gm_schema *s = gm_new_zeroed(1, sizeof *s, e);
+    if (s == NULL) return NULL;
+    s->scale = scale;
+    if (describe(s, files, file_count, label, e) < 0) {
+        gm_schema_free(s);
+        return NULL;
+    }
+    return s;
+}
