@@ -1,0 +1,55 @@
+/* follow.c: a model as the filters of a pipeline read it. */
+#include "gm/filter.h"
+
+#include <stdlib.h>
+
+int gm_follow_open(gm_follow *f, const char *path, bool frozen, gm_error *e) {
+    *f = (gm_follow){.frozen = frozen};
+    f->model = gm_model_open(path, e);
+    return f->model ? 0 : -1;
+}
+
+void gm_follow_close(gm_follow *f) {
+    gm_model_close(f->model);
+    free(f->copy.blocks);
+    *f = (gm_follow){0};
+}
+
+/* A copy of the model as it stands, made anew only when the model has moved. */
+static const float *follow_copy(gm_follow *f, uint64_t *step, gm_error *e) {
+    gm_view now = gm_model_view(f->model);
+    if (!f->copy.blocks || now.word != f->copy_word) {
+        if (!f->copy.blocks) {
+            f->copy.blocks = gm_new(gm_model_spec_of(f->model)->net->block, sizeof(float), e);
+            if (!f->copy.blocks) return NULL;
+        }
+        if (gm_model_snapshot(f->model, true, &f->copy, e) != 0) return NULL;
+        f->copy_word = now.word;
+    }
+    f->copied = true;
+    *step = f->copy.step;
+    return f->copy.blocks;
+}
+
+const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e) {
+    if (f->frozen || !r->has_step) return follow_copy(f, step, e);
+    if (gm_model_wait(f->model, r->step, e) != 0) return NULL;
+    f->copied = false;
+    f->view = gm_model_view(f->model);
+    *step = f->view.step;
+    return f->view.params;
+}
+
+const float *gm_follow_params_at(gm_follow *f, const gm_record *r, gm_error *e) {
+    f->copied = false;
+    if (gm_model_view_at(f->model, r->step, &f->view)) return f->view.params;
+    gm_fail(e, "%s is at step %llu and no longer knows step %llu: go on from a checkpoint of all models at one step",
+            gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)r->step);
+    return NULL;
+}
+
+int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e) {
+    if (f->copied || gm_model_view_holds(f->model, &f->view)) return 0;
+    return gm_fail(e, "%s went on to step %llu while the record of step %llu was in work: does another pipeline train it?",
+                   gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)r->step);
+}

@@ -1,0 +1,34 @@
+/* main.c: main() of every tool. */
+#include "gm/filter.h"
+#include "gm/ops.h"
+#include "gm/threads.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* The end of standard output: close(2) can report what write(2) did not, a full disk or a network file system. */
+static int output_end(const gm_tool *tool, int status) {
+    if (fflush(stdout) == 0 && close(STDOUT_FILENO) == 0) return status;
+    if (status == 0) gm_say(tool->name, "standard output: %s", gm_errno_text(errno));
+    return status ? status : 1;
+}
+
+int gm_tool_main(const gm_tool *tool, int argc, char **argv) {
+    gm_error e = {0};
+    gm_call call;
+    bool done = false;
+    gm_flush_denormals();
+    int status = gm_call_open(tool, argc, argv, false, &call, &done, &e);
+    if (status == 0 && call.threads > 1) status = gm_threads_set(call.threads, &e);
+    if (status != 0) {
+        gm_say(tool->name, "%s", e.text);
+        status = e.usage ? 2 : 1;
+    } else if (!done) {
+        gm_call *calls[1] = {&call};
+        status = gm_run_pipeline(calls, 1);
+    }
+    gm_call_close(&call);
+    if (gm_threads() > 1 && gm_threads_set(1, &e) != 0) status = 1;
+    return output_end(tool, status);
+}
