@@ -1,59 +1,128 @@
-# Builds the gm tools. `make` builds, `make check` tests, `make lint` reads, `make bench` measures, `make install` installs.
-# What is missing is installed from Debian's packages first; GM_NO_INSTALL=1 only says what is missing.
+# Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make bench` measures, `make install` installs.
+# Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
 PREFIX   ?= /usr/local
-VERSION  := $(shell sed -n 's/^\#define GM_VERSION "\(.*\)"/\1/p' include/gm/filter.h)
-CC       ?= cc
+VERSION  := $(shell sed -n 's/^.define GM_VERSION "\(.*\)"/\1/p' include/gm/filter.h)
 ifeq ($(origin CC),default)
 CC       := gcc
 endif
-# -ffp-contract=off, and no reassociation: equal bits whatever the compiler vectorises.
+# -ffp-contract=off and no reassociation: equal bits however the compiler vectorises.
 OPT      ?= -O3 -g
-WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wvla
-CFLAGS_  := -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARN) $(WERROR) -Iinclude -pthread -MMD -MP
-ARCH     := $(shell $(CC) -print-multiarch 2>/dev/null)
-BLAS_INC := /usr/include/$(ARCH)/openblas-serial
-BLAS_LIB := /usr/lib/$(ARCH)/openblas-serial/libopenblas.a
-LIBS     := -lmsgpackc -lzstd -lxxhash -lcsv -lpng -lz -lm
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wvla
+COMPILE   = $(CC) -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS) \
+            -Iinclude $(INCLUDES) -pthread -MMD -MP $(CPPFLAGS) $(CFLAGS)
+# The serial OpenBLAS, linked statically: one thread per call, and tools that start in a millisecond.
+BLAS     := $(shell find /usr/lib -path '*/openblas-serial/libopenblas.a' 2>/dev/null | head -n 1)
+BLAS_INC := $(patsubst /usr/lib/%/openblas-serial/libopenblas.a,/usr/include/%/openblas-serial,$(BLAS))
+LIBS     := -Wl,--as-needed -lmsgpackc -lzstd -lxxhash -lcsv -lpng -lz -lm
 
-LIB_SRC  := $(sort $(wildcard lib/*/*.c))
-LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
-TOOL_SRC := $(sort $(wildcard cmd/gm-*.c))
-TOOLS    := $(TOOL_SRC:cmd/%.c=$(BUILD)/bin/%)
-UNIT_SRC := $(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c))
-UNITS    := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
+LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
+TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
+TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
+UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
+BENCHES      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
-all: deps
+BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev libmsgpack-dev librandom123-dev \
+                  libxxhash-dev libpng-dev zlib1g-dev
+TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-numpy python3-msgpack python3-zstandard \
+                  dataset-fashion-mnist procps
+LINT_PACKAGES  := clang-format mandoc shellcheck
+
+.PHONY: all build lib units benches check lint sanitize bench install uninstall clean packages test-packages lint-packages
+all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS)
+lib: $(BUILD)/libgm.a
+units: $(UNITS)
+benches: $(BENCHES)
 
-$(BUILD)/lib/math/blas.o: CFLAGS_ += -I$(BLAS_INC)
+# ---- packages: $(call require,PACKAGES) ----
+define require
+@missing=; for p in $(1); do \
+	case $$(dpkg-query -W -f='$${Status}' $$p 2>/dev/null) in *'ok installed') ;; *) missing="$$missing $$p" ;; esac; done; \
+[ -n "$$missing" ] || exit 0; \
+command -v apt-get >/dev/null || { echo "not on Debian: install what these packages hold:$$missing" >&2; exit 1; }; \
+[ -z "$${GM_NO_INSTALL:-}" ] || { echo "missing packages:$$missing (apt-get install$$missing)" >&2; exit 1; }; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; yes=-y; [ -z "$${CI:-}" ] && [ -t 0 ] && yes=; \
+echo "installing with apt-get:$$missing"; \
+$$sudo apt-get update -qq || echo "apt-get update failed; trying with the lists that are there" >&2; \
+echo "$$sudo apt-get install $$yes --no-install-recommends$$missing"; \
+DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -q $$yes --no-install-recommends$$missing >$${TMPDIR:-/tmp}/gm-install.$$$$ 2>&1 || \
+	{ status=$$?; cat $${TMPDIR:-/tmp}/gm-install.$$$$ >&2; exit $$status; }; \
+rm -f $${TMPDIR:-/tmp}/gm-install.$$$$
+endef
+packages:
+	$(call require,$(BUILD_PACKAGES) $(PIPELINE_PACKAGES))
+test-packages:
+	$(call require,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+lint-packages:
+	$(call require,$(BUILD_PACKAGES) $(LINT_PACKAGES))
+
+# ---- objects ----
+$(BUILD)/lib/math/blas.o: INCLUDES = -I$(BLAS_INC)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(BUILD)/lib/libgm.a: $(LIB_OBJ)
+	$(COMPILE) -c -o $@ $<
+$(BUILD)/libgm.a: $(LIB_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# Every tool is its filter object and one main; gm-pipe links them all.
+# A tool is its filter object and the one main; gm-pipe holds all filter objects.
 $(BUILD)/main/%.o: cmd/main.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) $(CPPFLAGS) $(CFLAGS) -DGM_TOOL=$(subst -,_,$*)_tool -c -o $@ $<
-$(BUILD)/bin/gm-pipe: $(TOOL_SRC:%.c=$(BUILD)/%.o)
-$(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/lib/libgm.a
+	$(COMPILE) -DGM_TOOL=$(subst -,_,$*)_tool -c -o $@ $<
+$(BUILD)/bin/gm-pipe: $(TOOL_OBJECTS)
+$(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter-out %.a,$^) $(BUILD)/lib/libgm.a -Wl,--as-needed $(LIBS) $(BLAS_LIB) -lm
+	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS) $(LIBS)
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
+	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS) $(LIBS)
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/lib/libgm.a
+# ---- tests ----
+# A second make in each, because packages that were just installed change what this file finds.
+check: test-packages
+	@$(MAKE) --no-print-directory -j2 build units benches
+	@GM_BUILD=$(abspath $(BUILD)) tests/run
+
+sanitize: test-packages
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' \
+		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' build units benches
+	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
+
+lint: lint-packages
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint OPT=-O1 CFLAGS=-Werror build units benches
+	@tests/lint
+
+bench: packages
+	@$(MAKE) --no-print-directory -j2 build benches
+	@GM_BUILD=$(abspath $(BUILD)) tests/bench/run
+
+# ---- install ----
+install: all $(BUILD)/gm.pc
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/gm \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7) $(addprefix $(DESTDIR)$(PREFIX)/share/gm/,pipelines examples/data tests)
+	install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/libgm.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(BUILD)/gm.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 include/gm/*.h $(DESTDIR)$(PREFIX)/include/gm
+	for s in 1 5 7; do install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s; done
+	install -m 644 pipelines/*.mk $(DESTDIR)$(PREFIX)/share/gm/pipelines
+	install -m 644 examples/data/* $(DESTDIR)$(PREFIX)/share/gm/examples/data
+	install -m 644 tests/helpers.bash $(DESTDIR)$(PREFIX)/share/gm/tests
+uninstall:
+	rm -f $(TOOLS:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%) $(DESTDIR)$(PREFIX)/lib/libgm.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/gm.pc
+	rm -f $(foreach m,$(wildcard man/*),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -rf $(DESTDIR)$(PREFIX)/include/gm $(DESTDIR)$(PREFIX)/share/gm
+$(BUILD)/gm.pc: Makefile
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/lib/libgm.a -Wl,--as-needed $(LIBS) $(BLAS_LIB) -lm
-units: $(UNITS)
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: gm' 'Description: models trained and used from the Unix shell' 'Version: $(VERSION)' \
+		'Libs: -L$${prefix}/lib -lgm -pthread $(BLAS) $(LIBS)' 'Cflags: -I$${prefix}/include' >$@
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-lint
 
-.PHONY: all build units clean deps
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

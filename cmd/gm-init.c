@@ -1,0 +1,172 @@
+/* gm-init: makes a model file from a specification, or from a checkpoint. */
+#include "gm/filter.h"
+#include "gm/schema.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct init {
+    const char *output, *name, *optimizer, *initializer, *label, *scale, *from;
+    uint64_t seed;
+    gm_list data;
+    bool force;
+    gm_model_spec spec;
+    gm_state state;
+    gm_schema *schema;
+} init;
+
+static const gm_option options[] = {
+    {"output", 'o', GM_OPTION_TEXT, offsetof(init, output), "MODEL", "the file to make", 0, 0},
+    {"seed", 's', GM_OPTION_U64, offsetof(init, seed), "SEED", "seed of the initial parameters and of dropout (default 0)", 0, 0},
+    {"name", 0, GM_OPTION_TEXT, offsetof(init, name), "NAME", "the model's name in records (default: from the file's name)", 0, 0},
+    {"optimizer", 0, GM_OPTION_TEXT, offsetof(init, optimizer), "TEXT", "sgd, momentum, rmsprop or adam (default adam:lr=1e-3)", 0, 0},
+    {"init", 0, GM_OPTION_TEXT, offsetof(init, initializer), "TEXT", "glorot (default), he or normal:SIGMA", 0, 0},
+    {"data", 0, GM_OPTION_LIST, offsetof(init, data), "FILE,...", "data whose columns the model is to know", 0, 0},
+    {"label", 0, GM_OPTION_TEXT, offsetof(init, label), "COLUMN", "the column of the data that holds the class", 0, 0},
+    {"scale", 0, GM_OPTION_TEXT, offsetof(init, scale), "TEXT", "none, standard or range:LOW,HIGH (default standard)", 0, 0},
+    {"from", 0, GM_OPTION_TEXT, offsetof(init, from), "CHECKPOINT", "restore what gm-save or gm-step --checkpoint wrote", 0, 0},
+    {"force", 0, GM_OPTION_FLAG, offsetof(init, force), NULL, "replace an existing file", 0, 0},
+    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+
+static int init_open(gm_call *call, gm_error *e) {
+    init *s = call->state;
+    if (!s->output) return gm_fail_usage(e, "-o MODEL is missing");
+    if (s->from) {
+        if (call->argument_count || s->optimizer || s->initializer || s->data.count || s->label || s->scale || s->seed)
+            return gm_fail_usage(e, "--from restores the whole model: only -o, --name and --force go with it");
+        return 0;
+    }
+    if (call->argument_count < 2) return gm_fail_usage(e, "INPUT and at least one LAYER are needed, as in `20 dense:128:leaky dense:64:tanh`");
+    if ((s->label || s->scale) && !s->data.count) return gm_fail_usage(e, "--label and --scale go with --data");
+    return 0;
+}
+
+/* "gm-init 0.1.0", and the words that were given. */
+static gm_value *provenance(const gm_call *call) {
+    gm_value *map = gm_value_map(), *words = gm_value_array();
+    for (int i = 0; i < call->argument_count && words; i++)
+        if (gm_array_push(words, gm_value_text(call->arguments[i])) != 0) {
+            gm_value_free(words);
+            words = NULL;
+        }
+    if (!map || gm_map_set(map, "made by", gm_value_text("gm-init " GM_VERSION)) != 0 || gm_map_set(map, "words", words) != 0) {
+        gm_value_free(map);
+        return NULL;
+    }
+    return map;
+}
+
+static int init_data(init *s, gm_words *words, gm_error *e) {
+    gm_scale scale;
+    if (gm_scale_parse(s->scale ? s->scale : "standard", &scale, e) != 0) return -1;
+    s->schema = gm_schema_scan(s->data.items, s->data.count, s->label, scale, e);
+    if (!s->schema) return -1;
+    *words = (gm_words){s->schema->features, s->schema->class_count};
+    s->spec.schema = gm_schema_value(s->schema, e);
+    return s->spec.schema ? 0 : -1;
+}
+
+static int init_new(gm_call *call, gm_error *e) {
+    init *s = call->state;
+    gm_model_spec *spec = &s->spec;
+    gm_words words = {0, 0};
+    /* what was typed is checked before any data is read */
+    if (gm_optim_parse(s->optimizer ? s->optimizer : "adam", &spec->optim, e) != 0) return -1;
+    const char *initializer = s->initializer ? s->initializer : "glorot";
+    if (gm_init_check(initializer, e) != 0) return -1;
+    if (strlen(initializer) >= sizeof spec->init) return gm_fail_usage(e, "--init: '%s' is too long", initializer);
+    memcpy(spec->init, initializer, strlen(initializer) + 1);
+    if (s->data.count && init_data(s, &words, e) != 0) return -1;
+    spec->net = gm_net_parse(call->arguments[0], (const char *const *)(call->arguments + 1), (size_t)call->argument_count - 1, words, e);
+    if (!spec->net) {
+        e->usage = true;
+        return -1;
+    }
+    spec->seed = s->seed;
+    spec->provenance = provenance(call);
+    if (!spec->provenance) return gm_fail(e, "out of memory");
+    size_t floats;
+    if (!gm_model_floats(spec, &floats)) return gm_fail(e, "the model is too large");
+    s->state.blocks = gm_new_zeroed(floats, sizeof(float), e);
+    if (!s->state.blocks) return -1;
+    return gm_net_init(spec->net, initializer, s->seed, s->state.blocks, e);
+}
+
+static int init_restore(init *s, gm_error *e) {
+    int fd = open(s->from, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return gm_fail_errno(e, "%s", s->from);
+    gm_record *r = gm_record_new(e);
+    gm_reader *reader = r ? gm_reader_new(fd, s->from, GM_MAX_TENSOR_DEFAULT, e) : NULL;
+    int got = reader ? gm_reader_next(reader, r, e) : -1;
+    if (got == 0) got = gm_fail(e, "%s: holds no record", s->from);
+    if (got > 0 && gm_checkpoint_read(r, &s->spec, &s->state, e) != 0) got = gm_fail_within(e, "%s: ", s->from);
+    /* nothing is made of a checkpoint that was cut behind its record */
+    if (got > 0) {
+        got = gm_reader_next(reader, r, e);
+        if (got == 1) got = gm_fail(e, "%s: more than one record: not a checkpoint", s->from);
+    }
+    gm_reader_free(reader);
+    gm_record_free(r);
+    close(fd);
+    return got;
+}
+
+static int name_model(const init *s, char name[GM_NAME_MAX + 1], gm_error *e) {
+    if (!s->name) return s->from ? 0 : gm_model_name_from(s->output, name, e);
+    if (gm_model_name_check(s->name, e) != 0) return -1;
+    memcpy(name, s->name, strlen(s->name) + 1);
+    return 0;
+}
+
+/* "wine.gm: 13 numeric columns, 3 classes (A 59, B 71, C 48), 611 parameters" */
+static void report(const init *s) {
+    char text[512] = "";
+    size_t n = 0;
+    if (s->schema) {
+        size_t categorical = 0;
+        for (size_t i = 0; i < s->schema->column_count; i++) categorical += s->schema->columns[i].categorical;
+        size_t numeric = s->schema->column_count - categorical;
+        if (numeric) n += (size_t)snprintf(text + n, sizeof text - n, "%zu numeric columns, ", numeric);
+        if (categorical) n += (size_t)snprintf(text + n, sizeof text - n, "%zu categorical columns, ", categorical);
+        if (s->schema->class_count) n += (size_t)snprintf(text + n, sizeof text - n, "%zu classes (", s->schema->class_count);
+        for (size_t i = 0; i < s->schema->class_count && n < 300; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%.40s %zu", i ? ", " : "", s->schema->classes[i], s->schema->class_rows[i]);
+        if (s->schema->class_count) snprintf(text + n, sizeof text - n, n < 300 ? "), " : ", ...), ");
+    }
+    printf("%s: %s%zu parameters\n", s->output, text, s->spec.net->numbers);
+}
+
+static int init_process(gm_call *call, gm_record *r, gm_error *e) {
+    (void)r;
+    init *s = call->state;
+    if ((s->from ? init_restore(s, e) : init_new(call, e)) != 0) return -1;
+    if (name_model(s, s->spec.name, e) != 0) return -1;
+    if (gm_model_create(s->output, &s->spec, &s->state, s->force, e) != 0) return -1;
+    report(s);
+    return 0;
+}
+
+static void init_close(gm_call *call) {
+    init *s = call->state;
+    gm_model_spec_free(&s->spec);
+    gm_schema_free(s->schema);
+    free(s->state.blocks);
+}
+
+const gm_tool gm_init_tool = {
+    .name = "gm-init",
+    .purpose = "Makes a model file: a network's specification, its first parameters, its optimizer's state.",
+    .synopsis = "-o MODEL [OPTION...] INPUT LAYER...\n       gm-init -o MODEL --from CHECKPOINT",
+    .details = "INPUT   a number of columns, `features` or `classes` of the --data, or parts: 20+classes\n"
+               "LAYER   dense:UNITS[:ACTIVATION] (linear relu leaky tanh sigmoid softmax elu gelu softplus)\n"
+               "        dropout:RATE",
+    .options = options,
+    .state_size = sizeof(init),
+    .role = GM_ALONE,
+    .open = init_open,
+    .process = init_process,
+    .close = init_close,
+};

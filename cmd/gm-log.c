@@ -1,0 +1,207 @@
+/* gm-log: the end of a training pipeline: scalars to CSV, progress to a terminal. */
+#include "gm/filter.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define COLUMNS_MAX 64
+
+typedef struct logger {
+    const char *output;
+    uint64_t every;
+    bool quiet;
+    FILE *csv;
+    char **columns;       /* of the CSV, behind `step` */
+    size_t column_count;
+    bool began, terminal;
+    uint64_t first, next, total; /* step of the first record, step behind the last one, steps in all or 0 */
+    struct timespec start, shown;
+    char last[256];       /* scalars of the last record, as text */
+} logger;
+
+static const gm_option options[] = {
+    {"output", 'o', GM_OPTION_TEXT, offsetof(logger, output), "FILE", "write step and scalars as CSV; a file that is there is gone on with", 0, 0},
+    {"every", 0, GM_OPTION_U64, offsetof(logger, every), "N", "write each N-th record's row only", 1, 1e9},
+    {"quiet", 'q', GM_OPTION_FLAG, offsetof(logger, quiet), NULL, "no progress and no summary", 0, 0},
+    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+
+static int log_open(gm_call *call, gm_error *e) {
+    logger *s = call->state;
+    if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
+    s->terminal = isatty(STDERR_FILENO) && !s->quiet;
+    clock_gettime(CLOCK_MONOTONIC, &s->start);
+    return 0;
+}
+
+static double seconds_since(const struct timespec *then) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - then->tv_sec) + 1e-9 * (double)(now.tv_nsec - then->tv_nsec);
+}
+
+/* ---- CSV ---- */
+
+static int column_add(logger *s, const char *name, size_t n, gm_error *e) {
+    if (s->column_count == COLUMNS_MAX) return gm_fail(e, "%s: more than %d scalars", s->output, COLUMNS_MAX);
+    char **columns = realloc(s->columns, (s->column_count + 1) * sizeof *columns);
+    if (!columns) return gm_fail(e, "out of memory");
+    s->columns = columns;
+    columns[s->column_count] = gm_copy_text(name, n, e);
+    return columns[s->column_count] ? (s->column_count++, 0) : -1;
+}
+
+static int columns_from_header(logger *s, char *header, gm_error *e) {
+    header[strcspn(header, "\r\n")] = '\0';
+    if (strncmp(header, "step", 4) != 0 || (header[4] != ',' && header[4] != '\0'))
+        return gm_fail(e, "%s: exists and is no log of gm-log (its first column is not 'step')", s->output);
+    for (char *at = header + 4; *at == ',';) {
+        size_t n = strcspn(++at, ",");
+        if (column_add(s, at, n, e) != 0) return -1;
+        at += n;
+    }
+    return 0;
+}
+
+/* A log that an earlier run left: keeps its rows before step `from`, cuts the rest (a half-written row too), and goes on behind them. */
+static int csv_resume(logger *s, uint64_t from, gm_error *e) {
+    char *line = NULL;
+    size_t capacity = 0;
+    long keep = 0;
+    int status = 0;
+    ssize_t n = getline(&line, &capacity, s->csv);
+    if (n > 0) {
+        status = columns_from_header(s, line, e);
+        keep = n;
+        while (status == 0 && (n = getline(&line, &capacity, s->csv)) > 0) {
+            uint64_t step;
+            size_t digits = strcspn(line, ",\n");
+            if (line[n - 1] != '\n') break;
+            line[digits] = '\0';
+            if (!gm_parse_u64(line, 0, GM_STEP_MAX, &step)) status = gm_fail(e, "%s: exists and has a row whose step is '%.40s'", s->output, line);
+            if (status != 0 || step >= from) break;
+            keep += n;
+        }
+    }
+    free(line);
+    if (status != 0) return -1;
+    if (fflush(s->csv) != 0 || ftruncate(fileno(s->csv), keep) != 0 || fseek(s->csv, keep, SEEK_SET) != 0) return gm_fail_errno(e, "%s", s->output);
+    return 0;
+}
+
+static int csv_begin(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
+    int fd = open(s->output, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    s->csv = fd < 0 ? NULL : fdopen(fd, "r+");
+    if (!s->csv) {
+        gm_fail_errno(e, "%s", s->output);
+        if (fd >= 0) close(fd);
+        return -1;
+    }
+    if (csv_resume(s, step, e) != 0) return -1;
+    if (s->column_count) return 0;
+    fputs("step", s->csv);
+    for (size_t i = 0; i < r->scalar_count; i++) {
+        if (column_add(s, r->scalars[i].name, strlen(r->scalars[i].name), e) != 0) return -1;
+        fprintf(s->csv, ",%s", r->scalars[i].name);
+    }
+    fputc('\n', s->csv);
+    return 0;
+}
+
+/* One row; flushed, because a run may be killed at any moment. A scalar that came later than the header has no column. */
+static int csv_row(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
+    char number[32];
+    fprintf(s->csv, "%" PRIu64, step);
+    for (size_t i = 0; i < s->column_count; i++) {
+        double value;
+        bool there = gm_record_scalar(r, s->columns[i], &value);
+        fprintf(s->csv, ",%s", there ? gm_format_f32((float)value, number) : "");
+    }
+    fputc('\n', s->csv);
+    if (fflush(s->csv) != 0) return gm_fail_errno(e, "%s", s->output);
+    return 0;
+}
+
+/* ---- progress ---- */
+
+static void remember(logger *s, const gm_record *r) {
+    size_t n = 0;
+    s->last[0] = '\0';
+    for (size_t i = 0; i < r->scalar_count && n < sizeof s->last - 1; i++)
+        n += (size_t)snprintf(s->last + n, sizeof s->last - n, "  %s %.3g", r->scalars[i].name, r->scalars[i].value);
+}
+
+/* " step 12480/20000  62%  loss/D 1.21  loss/G 0.93  395 it/s  0:19 left" */
+static void show(logger *s) {
+    double elapsed = seconds_since(&s->start), rate = elapsed > 0 ? (double)(s->next - s->first) / elapsed : 0;
+    char total[64] = "", left[64] = "";
+    if (s->total) {
+        snprintf(total, sizeof total, "/%" PRIu64 "  %.0f%%", s->total, 100.0 * (double)s->next / (double)s->total);
+        double rest = rate > 0 ? (double)(s->total - s->next) / rate : 0;
+        if (s->next < s->total && rest < 360000) snprintf(left, sizeof left, "  %d:%02d left", (int)rest / 60, (int)rest % 60);
+    }
+    fprintf(stderr, "\r step %" PRIu64 "%s%s  %.0f it/s%s\033[K", s->next, total, s->last, rate, left);
+}
+
+static int log_process(gm_call *call, gm_record *r, gm_error *e) {
+    logger *s = call->state;
+    uint64_t step = r->has_step ? r->step : call->records;
+    if (!s->began) {
+        s->began = true;
+        s->first = step;
+        s->total = (uint64_t)gm_map_int(r->info, "total", 0);
+        if (s->output && csv_begin(s, r, step, e) != 0) return -1;
+    }
+    s->next = step + 1;
+    if (s->csv && (s->every <= 1 || s->next % s->every == 0) && csv_row(s, r, step, e) != 0) return -1;
+    if (s->quiet) return 1;
+    remember(s, r);
+    if (s->terminal && seconds_since(&s->shown) >= 0.25) {
+        clock_gettime(CLOCK_MONOTONIC, &s->shown);
+        show(s);
+    }
+    return 1;
+}
+
+static int log_finish(gm_call *call, gm_error *e) {
+    logger *s = call->state;
+    if (s->csv) {
+        int status = fclose(s->csv);
+        s->csv = NULL;
+        if (status != 0) return gm_fail_errno(e, "%s", s->output);
+    }
+    if (s->quiet) return 0;
+    if (s->terminal) fputs("\r\033[K", stderr);
+    if (!s->began) {
+        fputs(" nothing to do: the stream held no record\n", stderr);
+        return 0;
+    }
+    double elapsed = seconds_since(&s->start);
+    fprintf(stderr, " step %" PRIu64 "%s  %.0f it/s  %.1f s\n", s->next, s->last, (double)(s->next - s->first) / elapsed, elapsed);
+    return 0;
+}
+
+static void log_close(gm_call *call) {
+    logger *s = call->state;
+    if (s->csv) fclose(s->csv);
+    for (size_t i = 0; i < s->column_count; i++) free(s->columns[i]);
+    free(s->columns);
+}
+
+const gm_tool gm_log_tool = {
+    .name = "gm-log",
+    .purpose = "Ends a training pipeline: writes each record's scalars as CSV and shows progress.",
+    .synopsis = "[-o FILE] [--every N] [--quiet]",
+    .options = options,
+    .state_size = sizeof(logger),
+    .role = GM_SINK,
+    .open = log_open,
+    .process = log_process,
+    .finish = log_finish,
+    .close = log_close,
+};

@@ -1,0 +1,335 @@
+/* gm-show: models and streams as text. */
+#include "gm/data.h"
+#include "gm/filter.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct show {
+    const char *csv, *png, *shape, *tensor;
+    bool step, stats, json;
+    gm_model *model;   /* of a file that is a model */
+    int fd;            /* of a file that is a stream, else -1 */
+    gm_reader *reader;
+    size_t height, width;
+    bool drawn, headed;
+} show;
+
+static const gm_option options[] = {
+    {"step", 0, GM_OPTION_FLAG, offsetof(show, step), NULL, "of a model: only its step", 0, 0},
+    {"stats", 0, GM_OPTION_FLAG, offsetof(show, stats), NULL, "a line for each tensor: least, largest, mean, deviation, norm", 0, 0},
+    {"csv", 0, GM_OPTION_TEXT, offsetof(show, csv), "TENSOR", "the rows of this tensor as CSV", 0, 0},
+    {"json", 0, GM_OPTION_FLAG, offsetof(show, json), NULL, "a JSON object for each record, or for the model", 0, 0},
+    {"png", 0, GM_OPTION_TEXT, offsetof(show, png), "FILE", "draw the first record's tensor x as a grid of grey pictures", 0, 0},
+    {"tensor", 0, GM_OPTION_TEXT, offsetof(show, tensor), "NAME", "with --png: this tensor", 0, 0},
+    {"shape", 0, GM_OPTION_TEXT, offsetof(show, shape), "HxW", "with --png: height and width of one picture", 0, 0},
+    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+
+/* A FILE: a model, or else a stream. */
+static int show_file(gm_call *call, const char *path, gm_error *e) {
+    show *s = call->state;
+    call->role = GM_ALONE;
+    if (!gm_data_is_stream(path)) {
+        s->model = gm_model_open(path, e);
+        if (!s->model) return -1;
+        if (s->stats || s->csv || s->png) return gm_fail_usage(e, "--stats, --csv and --png are for streams: try `gm-save %s | gm-show ...`", path);
+        return 0;
+    }
+    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0) return gm_fail_errno(e, "%s", path);
+    s->reader = gm_reader_new(s->fd, path, call->max_tensor, e);
+    return s->reader ? 0 : -1;
+}
+
+static int show_open(gm_call *call, gm_error *e) {
+    show *s = call->state;
+    s->fd = -1;
+    if (s->stats + s->json + s->step + (s->csv != NULL) + (s->png != NULL) > 1)
+        return gm_fail_usage(e, "--step, --stats, --csv, --json and --png exclude each other");
+    if (s->png && !s->shape) return gm_fail_usage(e, "--png needs --shape HxW");
+    if (!s->png && (s->shape || s->tensor)) return gm_fail_usage(e, "--shape and --tensor go with --png");
+    if (s->shape && gm_parse_shape(s->shape, &s->height, &s->width) != 0)
+        return gm_fail_usage(e, "--shape: '%s' is not HEIGHTxWIDTH, as in 8x8", s->shape);
+    if (call->argument_count > 1) return gm_fail_usage(e, "one file at a time: '%s' is too many", call->arguments[1]);
+    if (call->argument_count == 1 && call->fused) return gm_fail_usage(e, "a FILE has no place in a pipeline");
+    if (call->argument_count == 1) return show_file(call, call->arguments[0], e);
+    if (s->step) return gm_fail_usage(e, "--step needs a MODEL");
+    return 0;
+}
+
+/* ---- models ---- */
+
+static void model_head(const gm_model *m, char *out, size_t size) {
+    const gm_model_spec *spec = gm_model_spec_of(m);
+    char optim[256];
+    const char *source = gm_map_text(spec->schema, "source", NULL);
+    snprintf(out, size, "%s  model %s%s%s, step %" PRIu64 ", %s, init %s, seed %" PRIu64, gm_model_path(m), spec->name, source ? " of " : "", source ? source : "",
+             gm_model_step(m), gm_optim_text(&spec->optim, optim), spec->init, spec->seed);
+}
+
+static void show_model(const gm_model *m) {
+    const gm_net *net = gm_model_spec_of(m)->net;
+    char text[1024], input[512];
+    model_head(m, text, sizeof text);
+    printf("%s\n  %-24s %8s %12s\n  %-24s %8zu\n", text, "layer", "output", "parameters", gm_net_input_text(net, input, sizeof input) ? "input" : "", net->inputs);
+    for (size_t i = 0; i < net->layer_count; i++) {
+        const gm_layer *l = &net->layers[i];
+        char name[64];
+        size_t numbers = 0;
+        if (l->kind == GM_DROPOUT) snprintf(name, sizeof name, "%zu dropout %g", i, l->rate);
+        else {
+            snprintf(name, sizeof name, "%zu dense %s", i, gm_activation_text(l->activation));
+            numbers = net->parameters[l->weights].count + net->parameters[l->biases].count;
+        }
+        printf("  %-24s %8zu %12zu\n", name, l->units, numbers);
+    }
+    printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
+    if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));
+}
+
+/* ---- JSON ---- */
+
+static void put_json_text(const char *text) {
+    putchar('"');
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\') printf("\\%c", *c);
+        else if (*c < 0x20) printf("\\u%04x", *c);
+        else putchar(*c);
+    }
+    putchar('"');
+}
+
+/* JSON has no inf and nan. */
+static void put_json_number(double value) {
+    char text[32];
+    if (isfinite(value)) fputs(gm_format_f64(value, text), stdout);
+    else fputs("null", stdout);
+}
+
+static void put_json_value(const gm_value *v) {
+    switch (v->kind) {
+    case GM_NIL: fputs("null", stdout); break;
+    case GM_BOOL: fputs(v->boolean ? "true" : "false", stdout); break;
+    case GM_INT: printf("%" PRId64, v->integer); break;
+    case GM_FLOAT: put_json_number(v->number); break;
+    case GM_TEXT: put_json_text(v->text); break;
+    case GM_BYTES: printf("{\"bytes\":%zu}", v->length); break;
+    case GM_ARRAY:
+    case GM_MAP:
+        putchar(v->kind == GM_MAP ? '{' : '[');
+        for (size_t i = 0; i < v->length; i++) {
+            if (i) putchar(',');
+            if (v->kind == GM_MAP) {
+                put_json_text(v->keys[i]);
+                putchar(':');
+            }
+            put_json_value(v->items[i]);
+        }
+        putchar(v->kind == GM_MAP ? '}' : ']');
+    }
+}
+
+static int show_model_json(const gm_model *m, gm_error *e) {
+    gm_value *v = gm_model_spec_value(gm_model_spec_of(m), true, e);
+    if (!v) return -1;
+    if (gm_map_set(v, "step", gm_value_int((int64_t)gm_model_step(m))) != 0 ||
+        gm_map_set(v, "parameters", gm_value_int((int64_t)gm_model_spec_of(m)->net->numbers)) != 0) {
+        gm_value_free(v);
+        return gm_fail(e, "out of memory");
+    }
+    put_json_value(v);
+    putchar('\n');
+    gm_value_free(v);
+    return 0;
+}
+
+/* ---- tensors ---- */
+
+typedef struct summary { double low, high, mean, deviation, norm; size_t odd; } summary; /* odd: not finite, not counted elsewhere */
+
+static summary summarize(const gm_tensor *t) {
+    summary s = {.low = INFINITY, .high = -INFINITY};
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        double x = gm_tensor_at(t, i);
+        if (!isfinite(x)) {
+            s.odd++;
+            continue;
+        }
+        s.low = x < s.low ? x : s.low;
+        s.high = x > s.high ? x : s.high;
+        sum += x;
+        squares += x * x;
+    }
+    double n = (double)(t->count - s.odd);
+    if (n == 0) return (summary){.odd = s.odd};
+    s.mean = sum / n;
+    s.norm = sqrt(squares);
+    double variance = squares / n - s.mean * s.mean;
+    s.deviation = variance > 0 ? sqrt(variance) : 0;
+    return s;
+}
+
+static void show_json(const gm_record *r, uint64_t number) {
+    printf("{\"record\":%" PRIu64 ",", number);
+    if (r->has_step) printf("\"step\":%" PRIu64 ",", r->step);
+    printf("\"rows\":%zu,\"tensors\":{", r->rows);
+    for (size_t i = 0; i < r->tensor_count; i++) {
+        const gm_tensor *t = &r->tensors[i].tensor;
+        summary s = summarize(t);
+        if (i) putchar(',');
+        put_json_text(r->tensors[i].name);
+        printf(":{\"type\":\"%s\",\"shape\":[", gm_type_text(t->type));
+        for (unsigned k = 0; k < t->rank; k++) printf("%s%zu", k ? "," : "", t->shape[k]);
+        fputs("],\"min\":", stdout);
+        put_json_number(s.low);
+        fputs(",\"max\":", stdout);
+        put_json_number(s.high);
+        fputs(",\"mean\":", stdout);
+        put_json_number(s.mean);
+        printf(",\"not_finite\":%zu}", s.odd);
+    }
+    fputs("},\"scalars\":{", stdout);
+    for (size_t i = 0; i < r->scalar_count; i++) {
+        if (i) putchar(',');
+        put_json_text(r->scalars[i].name);
+        putchar(':');
+        put_json_number(r->scalars[i].value);
+    }
+    fputs("},\"info\":", stdout);
+    if (r->info) put_json_value(r->info);
+    else fputs("{}", stdout);
+    fputs("}\n", stdout);
+}
+
+/* "record 0  step 7  rows 4   x <f4 4×64 [-1, 1] mean -0.39   y <i4 4   loss/D 0.69" */
+static void show_line(const gm_record *r, uint64_t number, bool tensors) {
+    printf("record %" PRIu64, number);
+    if (r->has_step) printf("  step %" PRIu64, r->step);
+    printf("  rows %zu", r->rows);
+    for (size_t i = 0; tensors && i < r->tensor_count; i++) {
+        const gm_tensor *t = &r->tensors[i].tensor;
+        char shape[128];
+        printf("   %s %s %s", r->tensors[i].name, gm_type_text(t->type), gm_shape_text(t, shape));
+        if (t->type != GM_F4 && t->type != GM_F8) continue;
+        summary s = summarize(t);
+        if (t->count > s.odd) printf(" [%.3g, %.3g] mean %.3g", s.low, s.high, s.mean);
+        if (s.odd) printf(" (%zu not finite)", s.odd);
+    }
+    for (size_t i = 0; i < r->scalar_count; i++) printf("   %s %.6g", r->scalars[i].name, r->scalars[i].value);
+    putchar('\n');
+}
+
+static void show_stats(const gm_record *r, uint64_t number) {
+    show_line(r, number, false);
+    for (size_t i = 0; i < r->tensor_count; i++) {
+        const gm_tensor *t = &r->tensors[i].tensor;
+        char shape[128];
+        summary s = summarize(t);
+        printf("  %-20s %s %-10s min %-10.4g max %-10.4g mean %-10.4g deviation %-10.4g norm %-10.4g", r->tensors[i].name, gm_type_text(t->type),
+               gm_shape_text(t, shape), s.low, s.high, s.mean, s.deviation, s.norm);
+        if (s.odd) printf(" not finite %zu", s.odd);
+        putchar('\n');
+    }
+}
+
+/* Rows of a tensor [rows, columns]; the header, x_0,x_1,..., before the first record's. */
+static int show_csv(show *s, gm_record *r, gm_error *e) {
+    const gm_tensor *t = gm_record_tensor(r, s->csv);
+    size_t columns;
+    char number[32];
+    if (!t || t->type == GM_F4) {
+        const float *x = gm_record_matrix(r, s->csv, &columns, e);
+        if (!x) return -1;
+        t = gm_record_tensor(r, s->csv);
+    } else {
+        if (t->rank == 0 || t->shape[0] != r->rows) return gm_fail(e, "tensor '%s' has no axis of %zu rows", s->csv, r->rows);
+        columns = r->rows ? t->count / r->rows : 0;
+    }
+    if (!s->headed) {
+        s->headed = true;
+        if (t->rank < 2) gm_csv_put(stdout, s->csv, strlen(s->csv));
+        for (size_t c = 0; t->rank >= 2 && c < columns; c++) printf("%s%s_%zu", c ? "," : "", s->csv, c);
+        putchar('\n');
+    }
+    for (size_t row = 0; row < r->rows; row++) {
+        for (size_t c = 0; c < columns; c++) {
+            double x = gm_tensor_at(t, row * columns + c);
+            printf("%s%s", c ? "," : "", t->type == GM_F4 ? gm_format_f32((float)x, number) : gm_format_f64(x, number));
+        }
+        putchar('\n');
+    }
+    return 0;
+}
+
+static int show_png(show *s, gm_record *r, gm_error *e) {
+    if (s->drawn) return 0;
+    s->drawn = true;
+    const char *name = s->tensor ? s->tensor : "x";
+    size_t columns, pixels = s->height * s->width;
+    const float *x = gm_record_finite(r, name, &columns, e);
+    if (!x) return -1;
+    if (columns != pixels) return gm_fail(e, "tensor '%s' has %zu columns, --shape %s has %zu", name, columns, s->shape, pixels);
+    summary range = summarize(gm_record_tensor(r, name));
+    float low = (float)range.low, high = range.high > range.low ? (float)range.high : low + 1;
+    gm_output out;
+    if (gm_output_open(&out, s->png, e) != 0) return -1;
+    if (gm_png_grid(out.fd, r->rows, s->height, s->width, 0, 0, x, low, high, e) != 0) {
+        gm_output_abandon(&out);
+        return gm_fail_within(e, "%s: ", s->png);
+    }
+    return gm_output_commit(&out, e);
+}
+
+static int show_process(gm_call *call, gm_record *r, gm_error *e) {
+    show *s = call->state;
+    if (s->model) {
+        if (s->json) return show_model_json(s->model, e);
+        if (s->step) printf("%" PRIu64 "\n", gm_model_step(s->model));
+        else show_model(s->model);
+        return 0;
+    }
+    if (s->reader) {
+        int got = gm_reader_next(s->reader, r, e);
+        if (got <= 0) return got;
+    }
+    if (s->csv && show_csv(s, r, e) != 0) return -1;
+    if (s->png && show_png(s, r, e) != 0) return -1;
+    if (s->json) show_json(r, call->records);
+    else if (s->stats) show_stats(r, call->records);
+    else if (!s->csv && !s->png) show_line(r, call->records, true);
+    /* a watcher of a running pipeline sees each record at once */
+    if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
+    return 1;
+}
+
+static int show_finish(gm_call *call, gm_error *e) {
+    const show *s = call->state;
+    if (s->png && !s->drawn) return gm_fail(e, "the stream held no record to draw");
+    return 0;
+}
+
+static void show_close(gm_call *call) {
+    show *s = call->state;
+    gm_reader_free(s->reader);
+    if (s->fd >= 0) close(s->fd);
+    gm_model_close(s->model);
+}
+
+const gm_tool gm_show_tool = {
+    .name = "gm-show",
+    .purpose = "Shows a model as a table of its layers, a stream as a line for each record.",
+    .synopsis = "[--stats | --csv TENSOR | --json | --png FILE --shape HxW] [FILE]\n       gm-show [--step | --json] MODEL",
+    .options = options,
+    .state_size = sizeof(show),
+    .role = GM_SINK,
+    .open = show_open,
+    .process = show_process,
+    .finish = show_finish,
+    .close = show_close,
+};

@@ -1,0 +1,250 @@
+/* gm-step: applies the gradients of each record to a model: its file goes from one step to the next. */
+#include "gm/filter.h"
+#include "gm/ops.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct step {
+    const char *path, *checkpoint;
+    double lr, clip_norm, clip_weights;
+    size_t accumulate;
+    uint64_t every;
+    gm_model *model;
+    gm_optim optim;
+    float *gradient;         /* one block; padding stays 0 */
+    size_t blocks;           /* optimizer's, with the accumulated gradients */
+    char *checkpoint_file;
+    uint64_t checkpoint_every;
+    gm_record *record;       /* a checkpoint's */
+    gm_state state;
+    uint64_t saved_step;
+    bool locked, settled, saved, warned;
+} step;
+
+static const gm_option options[] = {
+    {"model", 'm', GM_OPTION_TEXT, offsetof(step, path), "MODEL", "the model to train", 0, 0},
+    {"lr", 0, GM_OPTION_NUMBER, offsetof(step, lr), "RATE", "learning rate in place of the model's", 1e-30, 1e30},
+    {"clip-norm", 0, GM_OPTION_NUMBER, offsetof(step, clip_norm), "NORM", "scale the gradient down to this L2 norm", 1e-30, 1e30},
+    {"clip-weights", 0, GM_OPTION_NUMBER, offsetof(step, clip_weights), "LIMIT", "keep every parameter within -LIMIT..LIMIT", 1e-30, 1e30},
+    {"accumulate", 0, GM_OPTION_SIZE, offsetof(step, accumulate), "N", "apply the mean of N records' gradients at once", 1, 1e9},
+    {"every", 0, GM_OPTION_U64, offsetof(step, every), "N", "update on each N-th step only", 1, 1e9},
+    {"checkpoint", 0, GM_OPTION_TEXT, offsetof(step, checkpoint), "FILE[:EVERY]", "save the model at the end, and each EVERY steps", 0, 0},
+    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+
+static int step_checkpoint_option(step *s, gm_error *e) {
+    const char *colon = strrchr(s->checkpoint, ':');
+    bool every = colon && colon[1] != '\0' && strspn(colon + 1, "0123456789") == strlen(colon + 1);
+    if (every && !gm_parse_u64(colon + 1, 1, GM_STEP_MAX, &s->checkpoint_every))
+        return gm_fail_usage(e, "--checkpoint: '%s' is not a number of steps", colon + 1);
+    s->checkpoint_file = gm_copy_text(s->checkpoint, every ? (size_t)(colon - s->checkpoint) : strlen(s->checkpoint), e);
+    if (!s->checkpoint_file) return -1;
+    if (!*s->checkpoint_file) return gm_fail_usage(e, "--checkpoint: no file is named in '%s'", s->checkpoint);
+    return 0;
+}
+
+static int step_open(gm_call *call, gm_error *e) {
+    step *s = call->state;
+    if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
+    if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
+    if (s->checkpoint && step_checkpoint_option(s, e) != 0) return -1;
+    s->model = gm_model_open(s->path, e);
+    if (!s->model) return -1;
+    const gm_model_spec *spec = gm_model_spec_of(s->model);
+    s->optim = spec->optim;
+    if (s->lr > 0) s->optim.lr = s->lr;
+    if (s->accumulate > 1 && !s->optim.accumulate)
+        return gm_fail_usage(e, "--accumulate: %s keeps no room for gradients: make it with --optimizer ...,accumulate=%zu", s->path, s->accumulate);
+    if (s->accumulate) s->optim.accumulate = s->optim.accumulate ? s->accumulate : 0;
+    s->blocks = gm_optim_blocks(&spec->optim);
+    if (gm_model_lock(s->model, e) != 0) return -1;
+    s->locked = true;
+    s->saved_step = gm_model_step(s->model);
+    /* a reader that went away must not end this process between two steps */
+    signal(SIGPIPE, SIG_IGN);
+    s->gradient = gm_new_zeroed(spec->net->block, sizeof(float), e);
+    return s->gradient ? 0 : -1;
+}
+
+/* ---- the gradients of a record ---- */
+
+static void gradient_name(char out[2 * GM_NAME_MAX + 16], const gm_model_spec *spec, const gm_parameter *p) {
+    snprintf(out, 2 * GM_NAME_MAX + 16, "grad/%s/%s", spec->name, p->name);
+}
+
+static void drop_gradients(const gm_model_spec *spec, gm_record *r) {
+    char name[2 * GM_NAME_MAX + 16];
+    for (size_t i = 0; i < spec->net->parameter_count; i++) {
+        gradient_name(name, spec, &spec->net->parameters[i]);
+        gm_record_remove(r, name);
+    }
+    gm_value *grads = gm_map_find(r->info, "grads");
+    if (!grads) return;
+    gm_map_remove(grads, spec->name);
+    if (grads->length == 0) gm_map_remove(r->info, "grads");
+}
+
+/* Gradients name the step they were computed at (info.grads.NAME); those made by other programs need not. */
+static int check_fresh(const gm_model_spec *spec, const gm_record *r, gm_error *e) {
+    int64_t at = gm_map_int(gm_map_get(r->info, "grads"), spec->name, (int64_t)r->step);
+    if (at == (int64_t)r->step) return 0;
+    return gm_fail(e, "gradients of %s were computed at step %lld, the record is of step %llu: stale", spec->name, (long long)at,
+                   (unsigned long long)r->step);
+}
+
+static int take_gradients(step *s, gm_record *r, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->model);
+    char name[2 * GM_NAME_MAX + 16];
+    if (check_fresh(spec, r, e) != 0) return -1;
+    for (size_t i = 0; i < spec->net->parameter_count; i++) {
+        const gm_parameter *p = &spec->net->parameters[i];
+        gradient_name(name, spec, p);
+        const gm_tensor *t = gm_record_tensor(r, name);
+        if (!t) return gm_fail(e, "no gradient '%s' (is `gm-grad -m %s` before this gm-step?)", name, s->path);
+        if (t->type != GM_F4 || t->rank != p->rank || memcmp(t->shape, p->shape, p->rank * sizeof *p->shape) != 0) {
+            char got[128], wanted[128];
+            gm_tensor like = {.rank = p->rank, .shape = {p->shape[0], p->shape[1]}};
+            return gm_fail(e, "tensor '%s': expected <f4 %s, got %s %s", name, gm_shape_text(&like, wanted), gm_type_text(t->type), gm_shape_text(t, got));
+        }
+        size_t bad = gm_first_not_finite(p->count, t->data);
+        if (bad < p->count)
+            return gm_fail(e, "step %llu: %s: tensor '%s' is not finite at index %zu", (unsigned long long)r->step, s->path, name, bad);
+        memcpy(s->gradient + p->offset, t->data, p->count * sizeof(float));
+    }
+    return 0;
+}
+
+/* Gradient clipping by the global norm (Pascanu, Mikolov, Bengio 2013). */
+static void clip_norm(const step *s, size_t count, float *g) {
+    double norm = sqrt(gm_sum_squares(count, g));
+    if (!(norm > s->clip_norm)) return;
+    float factor = (float)(s->clip_norm / norm);
+    for (size_t i = 0; i < count; i++) g[i] *= factor;
+}
+
+/* ---- one step of the model ---- */
+
+/* Adds the gradient to those accumulated; true if that makes them enough, and then s->gradient is their mean. */
+static bool accumulate(step *s, const gm_view *view, const float *sum, float *new_sum, size_t block) {
+    for (size_t i = 0; i < block; i++) s->gradient[i] += sum[i];
+    if (view->pending + 1 < s->optim.accumulate) {
+        memcpy(new_sum, s->gradient, block * sizeof(float));
+        return false;
+    }
+    float share = 1.0F / (float)(view->pending + 1);
+    for (size_t i = 0; i < block; i++) s->gradient[i] *= share;
+    memset(new_sum, 0, block * sizeof(float));
+    return true;
+}
+
+static int update(step *s, uint64_t record_step, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->model);
+    size_t block = spec->net->block;
+    bool keeps_sum = spec->optim.accumulate > 0;
+    size_t moments = s->blocks - keeps_sum;
+    gm_view view = gm_model_view(s->model);
+    float *slot = gm_model_begin(s->model);
+    const float *state[4];
+    float *new_state[4];
+    for (size_t i = 0; i < s->blocks; i++) {
+        state[i] = view.params + (1 + i) * block;
+        new_state[i] = slot + (1 + i) * block;
+    }
+    if (keeps_sum && !accumulate(s, &view, state[moments], new_state[moments], block)) {
+        memcpy(slot, view.params, (1 + moments) * block * sizeof(float));
+        gm_model_publish(s->model, view.updates, view.pending + 1);
+        return 0;
+    }
+    if (s->clip_norm > 0) clip_norm(s, block, s->gradient);
+    gm_optim_update(&s->optim, view.updates + 1, block, s->gradient, view.params, state, slot, new_state);
+    if (s->clip_weights > 0) {
+        float limit = (float)s->clip_weights;
+        for (size_t i = 0; i < block; i++) slot[i] = slot[i] > limit ? limit : slot[i] < -limit ? -limit : slot[i];
+    }
+    size_t floats = (1 + moments) * block, bad = gm_first_not_finite(floats, slot);
+    if (bad < floats) {
+        size_t i = 0;
+        while (i + 1 < spec->net->parameter_count && spec->net->parameters[i + 1].offset <= bad % block) i++;
+        return gm_fail(e, "step %llu: %s: the update makes '%s'%s not finite (learning rate %g); the model stays at this step", (unsigned long long)record_step,
+                       s->path, spec->net->parameters[i].name, bad < block ? "" : "'s optimizer state", s->optim.lr);
+    }
+    gm_model_publish(s->model, view.updates + 1, 0);
+    return 0;
+}
+
+static int save(step *s, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->model);
+    size_t floats;
+    if (!gm_model_floats(spec, &floats)) return gm_fail(e, "the model is too large");
+    if (!s->record) s->record = gm_record_new(e);
+    if (!s->state.blocks) s->state.blocks = gm_new(floats, sizeof(float), e);
+    if (!s->record || !s->state.blocks) return -1;
+    if (gm_model_snapshot(s->model, false, &s->state, e) != 0) return -1;
+    gm_record_clear(s->record);
+    if (gm_checkpoint_fill(s->record, spec, &s->state, false, true, e) != 0) return -1;
+    s->saved = true;
+    s->saved_step = s->state.step;
+    return gm_stream_save(s->checkpoint_file, s->record, e);
+}
+
+/* Which BLAS made the gradients is kept in the model: another one gives other bits. */
+static void note_blas(step *s, const gm_call *call, const gm_record *r) {
+    const char *blas = gm_map_text(r->info, "blas", NULL);
+    if (!blas || s->warned || gm_model_note_blas(s->model, blas)) return;
+    s->warned = true;
+    gm_say(call->tool->name, "%s was trained with %s before, now with %s: the run goes on, with other bits", s->path, gm_model_blas(s->model), blas);
+}
+
+static int step_process(gm_call *call, gm_record *r, gm_error *e) {
+    step *s = call->state;
+    uint64_t at = gm_model_step(s->model);
+    if (!r->has_step) return gm_fail(e, "the record has no step: a training pipeline begins with gm-batch --train");
+    if (r->step > at)
+        return gm_fail(e, "the record is of step %llu, %s is at step %llu: records between are missing", (unsigned long long)r->step, s->path,
+                       (unsigned long long)at);
+    if (r->step == at) {
+        bool turn = s->every <= 1 || (r->step + 1) % s->every == 0;
+        if (!turn) gm_model_skip(s->model);
+        else if (take_gradients(s, r, e) != 0 || update(s, r->step, e) != 0) return -1;
+        note_blas(s, call, r);
+        if (s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
+    }
+    drop_gradients(gm_model_spec_of(s->model), r);
+    return 1;
+}
+
+static int step_finish(gm_call *call, gm_error *e) {
+    step *s = call->state;
+    s->settled = true;
+    if (gm_model_settle(s->model, e) != 0) return -1;
+    if (s->checkpoint_file && (!s->saved || s->saved_step != gm_model_step(s->model))) return save(s, e);
+    return 0;
+}
+
+static void step_close(gm_call *call) {
+    step *s = call->state;
+    /* after a failure too the model is at the end of a step, and says so on the disk */
+    gm_error ignored;
+    if (s->locked && !s->settled && gm_model_settle(s->model, &ignored) != 0) gm_say(call->tool->name, "%s", ignored.text);
+    gm_model_close(s->model);
+    gm_record_free(s->record);
+    free(s->state.blocks);
+    free(s->checkpoint_file);
+    free(s->gradient);
+}
+
+const gm_tool gm_step_tool = {
+    .name = "gm-step",
+    .purpose = "Applies the gradients of each record to a model: its file goes from one step to the next.",
+    .synopsis = "-m MODEL [--lr RATE] [--clip-norm NORM] [--checkpoint FILE[:EVERY]]",
+    .options = options,
+    .state_size = sizeof(step),
+    .role = GM_FILTER,
+    .open = step_open,
+    .process = step_process,
+    .finish = step_finish,
+    .close = step_close,
+};

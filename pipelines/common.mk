@@ -1,0 +1,56 @@
+# common.mk: what every pipeline shares: a shell that sees a dead stage, the tools, two ways to run, settings that must not drift.
+#
+# A pipeline sets, before it includes this file:   NAME   TRAIN (the pipeline, in one line)   SETTINGS (what a run depends on)
+# and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe), the targets `tools` and $(OUT)/settings.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+HERE    := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+ROOT    := $(patsubst %/,%,$(dir $(HERE)))
+OUT     ?= out/$(NAME)
+FUSED   ?=
+THREADS ?= 1
+
+# In a checkout the tools are built on demand; installed ones are found in PATH.
+ifneq ($(wildcard $(ROOT)/Makefile),)
+export PATH := $(abspath $(ROOT)/build/bin):$(PATH)
+tools:
+	@$(MAKE) --no-print-directory -C $(ROOT) -f Makefile packages PIPELINE_PACKAGES=gnuplot-nox
+	@$(MAKE) --no-print-directory -C $(ROOT) -f Makefile -s -j2 build
+else
+tools: ;
+endif
+.PHONY: all tools clean FORCE
+
+ifeq ($(FUSED),)
+run = $(TRAIN)
+else
+run = gm-pipe -j $(THREADS) '$(TRAIN)'
+endif
+
+# A run goes on only with the settings it was begun with; $(OUT) is one run.
+define check_settings
+@mkdir -p $(OUT); \
+wanted='$(subst ','\'',$(SETTINGS))'; \
+if [ -f $(OUT)/settings ] && [ "$$(cat $(OUT)/settings)" != "$$wanted" ]; then \
+	echo "$(OUT) was begun with other settings: choose another OUT=..., or make clean" >&2; \
+	diff <(tr ' ' '\n' <$(OUT)/settings) <(tr ' ' '\n' <<<"$$wanted") >&2 || true; exit 1; fi; \
+[ -f $(OUT)/settings ] || { echo "$$wanted" >$(OUT)/settings.tmp && mv $(OUT)/settings.tmp $(OUT)/settings; }
+endef
+$(OUT)/settings: FORCE | tools
+	$(check_settings)
+
+# The columns of a log as curves: $(call plot,LOG.csv,PICTURE.png,TITLE)
+define plot
+@gnuplot -e "set terminal pngcairo size 900,500; set output '$(2).tmp'; set datafile separator ','; set key autotitle columnhead outside top; \
+	set xlabel 'step'; set ylabel 'loss'; set title '$(3)'; set grid; n = $$(head -n 1 $(1) | tr ',' '\n' | wc -l); \
+	rows = $$(wc -l <$(1)); e = rows > 2000 ? rows / 2000 : 1; plot for [c = 2:n] '$(1)' every e using 1:c with lines"
+@mv $(2).tmp $(2)
+endef
+
+clean:
+	rm -rf $(OUT)

@@ -1,0 +1,276 @@
+# Training: lockstep, exactly once, equal bits, readers beside a writer, numbers that stop a run.
+load helpers
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    cp "$BATS_TEST_DIRNAME"/../examples/data/*.csv .
+}
+
+init_pair() { # SUFFIX
+    gm-init -o "G$1.gm" --name G -s 1 --data digits.csv --label digit --scale range:-1,1 --optimizer adam:lr=2e-4,beta1=0.5 \
+        20 dense:64:leaky dense:96:leaky dense:features:tanh >/dev/null
+    gm-init -o "D$1.gm" --name D -s 2 --data digits.csv --label digit --scale range:-1,1 --optimizer adam:lr=2e-4,beta1=0.5 \
+        features dense:96:leaky dropout:0.2 dense:64:leaky dense:1:sigmoid >/dev/null
+}
+
+gan_line() { # SUFFIX STEPS
+    echo "gm-batch -b 100 --train G$1.gm,D$1.gm -n $2 -s 3 digits.csv | gm-noise --dim 20 | gm-forward -m G$1.gm -i z -o fake |
+        gm-grad -m D$1.gm --loss 'bce(x,1) + bce(fake,0)' | gm-step -m D$1.gm |
+        gm-grad -m D$1.gm --loss 'bce(fake,1)' --input-grad fake --no-param-grad |
+        gm-grad -m G$1.gm -i z --upstream fake | gm-step -m G$1.gm | gm-log -q -o run$1.csv"
+}
+
+pipes() { bash -euo pipefail -c "$(gan_line "$1" "$2")"; }
+fused() { gm-pipe -j "$3" "$(gan_line "$1" "$2")"; }
+
+# Runs it again and again, each time killed after a while, until it came to its end.
+killed() { # SUFFIX STEPS COMMAND...
+    local suffix=$1 steps=$2 tries=0
+    shift 2
+    while [ "$(gm-show --step "G$suffix.gm")" -lt "$steps" ]; do
+        setsid "$@" 2>/dev/null &
+        local pid=$!
+        sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
+        if [ $((tries++)) -lt 12 ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+        wait "$pid" || true
+    done
+    [ "$tries" -ge 3 ] || echo "# only $tries runs" >&3
+}
+
+@test "pipes and gm-pipe, one and two threads, killed and resumed: equal bits after 500 GAN steps" {
+    for way in a b c d e; do init_pair $way; done
+    pipes a 500
+    fused b 500 1
+    fused c 500 2
+    killed d 500 bash -euo pipefail -c "$(gan_line d 500)"
+    killed e 500 gm-pipe -j 2 "$(gan_line e 500)"
+    for way in a b c d e; do gm_assert_equal "$(gm-show --step G$way.gm) $(gm-show --step D$way.gm)" "500 500"; done
+    for way in b c d e; do
+        gm_same_model Ga.gm G$way.gm
+        gm_same_model Da.gm D$way.gm
+    done
+    # and the bits did move
+    init_pair z
+    ! gm_same_model Gz.gm Ga.gm
+    cmp runa.csv runb.csv
+    cmp runa.csv runc.csv
+}
+
+@test "a finished run, run again, has nothing to do" {
+    init_pair a
+    pipes a 20
+    gm-save Ga.gm >before.gmt
+    pipes a 20
+    gm-save Ga.gm | cmp - before.gmt
+    pipes a 25
+    gm_assert_equal "$(gm-show --step Ga.gm)" 25
+    gm_assert_equal "$(wc -l <runa.csv)" 26
+}
+
+@test "a run that was killed between two gm-steps goes on exactly once" {
+    init_pair a
+    init_pair b
+    pipes a 10
+    pipes b 9
+    # D takes step 9, then the run dies before G does
+    gm-batch -b 100 --train Gb.gm,Db.gm -n 10 -s 3 digits.csv | gm-noise --dim 20 | gm-forward -m Gb.gm -i z -o fake |
+        gm-grad -m Db.gm --loss 'bce(x,1) + bce(fake,0)' | gm-step -m Db.gm >/dev/null
+    gm_assert_equal "$(gm-show --step Gb.gm) $(gm-show --step Db.gm)" "9 10"
+    pipes b 10
+    gm_same_model Ga.gm Gb.gm
+    gm_same_model Da.gm Db.gm
+}
+
+@test "an autoencoder of two models, killed between their steps, gets the gradient of the step that was" {
+    local ends=(a b)
+    for way in "${ends[@]}"; do
+        gm-init -o E$way.gm --name E -s 1 --data digits.csv --label digit --scale range:-1,1 features dense:16:tanh >/dev/null
+        gm-init -o C$way.gm --name C -s 2 --data digits.csv --label digit --scale range:-1,1 16 dense:features:tanh >/dev/null
+    done
+    line() {
+        echo "gm-batch -b 50 --train E$1.gm,C$1.gm -n $2 digits.csv | gm-forward -m E$1.gm -o code |
+            gm-grad -m C$1.gm --loss 'mse(code,x)' --input-grad code | gm-step -m C$1.gm"
+    }
+    rest() { echo "| gm-grad -m E$1.gm -i x --upstream code | gm-step -m E$1.gm | gm-log -q -o ae$1.csv"; }
+    bash -euo pipefail -c "$(line a 30) $(rest a)"
+    bash -euo pipefail -c "$(line b 20) $(rest b)"
+    bash -euo pipefail -c "$(line b 21) >/dev/null"
+    gm_assert_equal "$(gm-show --step Eb.gm) $(gm-show --step Cb.gm)" "20 21"
+    bash -euo pipefail -c "$(line b 30) $(rest b)"
+    gm_same_model Ea.gm Eb.gm
+    gm_same_model Ca.gm Cb.gm
+    # the loss of the pair is logged for both, and falls
+    gm_assert_equal "$(head -1 aea.csv)" "step,loss/C,loss/E"
+    awk -F, 'NR == 2 { first = $2 } { last = $2 } END { exit !(last < first) }' aea.csv
+}
+
+@test "gm-sample and gm-show read a model while it trains, without disturbing it or being disturbed" {
+    init_pair a
+    init_pair b
+    pipes a 300
+    pipes b 300 &
+    pid=$!
+    reads=0
+    while kill -0 $pid 2>/dev/null; do
+        gm-sample -m Gb.gm -n 300 >samples.gmt
+        gm-show samples.gmt >lines.txt
+        gm_assert_equal "$(wc -l <lines.txt)" 2
+        gm-show --step Gb.gm >step.txt
+        gm-show Gb.gm >/dev/null
+        gm-save Gb.gm | gm-show --stats >stats.txt
+        ! grep -q 'not finite' stats.txt
+        reads=$((reads + 1))
+    done
+    wait $pid
+    [ "$reads" -ge 2 ]
+    gm_same_model Ga.gm Gb.gm
+    gm_same_model Da.gm Db.gm
+}
+
+@test "a stage that is missing is named, in a few seconds" {
+    init_pair a
+    export GM_WAIT_SECONDS=1
+    run -1 bash -c "gm-batch --train Ga.gm,Da.gm -n 5 digits.csv | gm-noise --dim 20 | gm-forward -m Ga.gm -i z -o fake 2>&1 >/dev/null"
+    [[ $output == *"gm-forward: record 1: Ga.gm: "*"gm-step -m Ga.gm"* ]]
+}
+
+@test "a second gm-step on the same model is refused" {
+    init_pair a
+    mkfifo hold
+    gm-step -m Da.gm <hold >/dev/null 2>&1 &
+    pid=$!
+    exec 9>hold
+    for i in $(seq 50); do gm-step -m Da.gm </dev/null 2>err.txt >/dev/null && break; grep -q 'held by' err.txt && break; sleep 0.1; done
+    grep -q "gm-step: Da.gm: .*$pid" err.txt
+    exec 9>&-
+    wait $pid || true
+}
+
+@test "a gap, a stale gradient, a missing gradient, a record without a step" {
+    init_pair a
+    gm-batch -b 50 --train Da.gm -n 2 digits.csv | gm-grad -m Da.gm --loss 'bce(x,1)' >/dev/null 2>&1 || true
+    GM_WAIT_SECONDS=1
+    gm-batch -b 50 --train Da.gm -n 1 digits.csv >first.gmt
+    run -1 bash -c "gm-step -m Da.gm <first.gmt 2>&1 >/dev/null"
+    gm_assert_equal "$output" "gm-step: record 0: no gradient 'grad/D/0.W' (is \`gm-grad -m Da.gm\` before this gm-step?)"
+    gm-batch -b 50 digits.csv >plain.gmt
+    run -1 bash -c "gm-step -m Da.gm <plain.gmt 2>&1 >/dev/null"
+    [[ $output == *"record 0: the record has no step"* ]]
+    gm-grad -m Da.gm --loss 'bce(x,1)' <first.gmt >grads.gmt
+    edit() { python3 -c '
+import sys, msgpack, zstandard
+d = zstandard.ZstdDecompressor().stream_reader(sys.stdin.buffer, read_across_frames=True)
+for r in msgpack.Unpacker(d, max_buffer_size=1 << 30):
+    if "end" not in r: exec(sys.argv[1])
+    sys.stdout.buffer.write(msgpack.packb(r))' "$1" <grads.gmt; }
+    edit 'r["step"] = 3' >gap.gmt
+    run -1 bash -c "gm-step -m Da.gm <gap.gmt 2>&1 >/dev/null"
+    [[ $output == *"the record is of step 3, Da.gm is at step 0"* ]]
+    edit 'r["info"]["grads"]["D"] = 7' >stale.gmt
+    run -1 bash -c "gm-step -m Da.gm <stale.gmt 2>&1 >/dev/null"
+    [[ $output == *"stale"* ]]
+    edit 'r["tensors"]["grad/D/0.b"]["data"] = b"\0\0\xc0\x7f" + r["tensors"]["grad/D/0.b"]["data"][4:]' >nan.gmt
+    run -1 bash -c "gm-step -m Da.gm <nan.gmt 2>&1 >/dev/null"
+    [[ $output == *"step 0: Da.gm: tensor 'grad/D/0.b' is not finite at index 0"* ]]
+    edit 'r["tensors"]["grad/D/0.W"]["shape"].reverse()' >shape.gmt
+    run -1 bash -c "gm-step -m Da.gm <shape.gmt 2>&1 >/dev/null"
+    [[ $output == *"tensor 'grad/D/0.W': expected <f4 64×96, got <f4 96×64"* ]]
+    gm_assert_equal "$(gm-show --step Da.gm)" 0
+    gm-step -m Da.gm <grads.gmt >/dev/null
+    gm_assert_equal "$(gm-show --step Da.gm)" 1
+}
+
+@test "numbers that run away stop the run at the last good step, and are named" {
+    gm-init -o w.gm --data wine.csv --label cultivar --scale none --optimizer sgd:lr=1e30 features dense:8:relu dense:1 >/dev/null
+    run bash -o pipefail -c "gm-batch -b 32 --train w.gm -n 50 wine.csv | gm-grad -m w.gm --loss 'mse(x,0)' | gm-step -m w.gm | gm-log -q"
+    [ "$status" -ne 0 ]
+    [[ $output == *"step "*"w.gm"* ]]
+    [ "$(gm-show --step w.gm)" -lt 50 ]
+    gm-save w.gm | gm-show --stats >stats.txt
+    ! grep -q 'not finite' stats.txt
+}
+
+@test "--every trains on each N-th step and still counts the others" {
+    init_pair a
+    gm-batch -b 50 --train Da.gm -n 7 digits.csv | gm-grad -m Da.gm --every 3 --loss 'bce(x,1)' | gm-step -m Da.gm --every 3 | gm-log -q
+    gm_assert_equal "$(gm-show --step Da.gm)" 7
+    gm_assert_equal "$(gm-save Da.gm | gm-show --json | grep -o '"updates":[0-9]*')" '"updates":2'
+}
+
+@test "--accumulate N averages N gradients into one update, also when killed between" {
+    for way in a b c; do
+        gm-init -o $way.gm --name w -s 1 --data wine.csv --label cultivar --optimizer sgd:lr=0.1,accumulate=4 features dense:classes:softmax >/dev/null
+    done
+    line() { echo "gm-batch -b 16 --train $1.gm -n $2 -s 5 wine.csv | gm-grad -m $1.gm --loss 'ce(x,y)' | gm-step -m $1.gm | gm-log -q"; }
+    bash -euo pipefail -c "$(line a 8)"
+    bash -euo pipefail -c "$(line b 3)"
+    bash -euo pipefail -c "$(line b 6)"
+    bash -euo pipefail -c "$(line b 8)"
+    gm_same_model a.gm b.gm
+    gm_assert_equal "$(gm-save a.gm | gm-show --json | grep -o '"updates":[0-9]*')" '"updates":2'
+    # four batches of 16 of one epoch are one batch of 64, up to rounding
+    gm-batch -b 16 --train c.gm -n 4 -s 5 wine.csv | gm-grad -m c.gm --loss 'ce(x,y)' | gm-step -m c.gm | gm-log -q
+    gm-init -o d.gm --name w -s 1 --data wine.csv --label cultivar --optimizer sgd:lr=0.1 features dense:classes:softmax >/dev/null
+    gm-batch -b 64 --train d.gm -n 1 -s 5 wine.csv | gm-grad -m d.gm --loss 'ce(x,y)' | gm-step -m d.gm | gm-log -q
+    for tensor in 0.W 0.b; do
+        gm-save --params c.gm >c.gmt
+        gm-save --params d.gm >d.gmt
+        gm-show --json c.gmt >/dev/null
+    done
+    python3 - <<'P'
+import msgpack, zstandard, numpy as np
+def params(f):
+    r = next(iter(msgpack.Unpacker(zstandard.ZstdDecompressor().stream_reader(open(f, "rb"), read_across_frames=True))))
+    return {n: np.frombuffer(t["data"], "<f4") for n, t in r["tensors"].items()}
+c, d = params("c.gmt"), params("d.gmt")
+assert set(c) == {"0.W", "0.b"} and all(np.allclose(c[n], d[n], atol=1e-6) for n in c)
+P
+}
+
+@test "checkpoints restore a run to the bit" {
+    init_pair a
+    pipes a 20
+    gm-batch -b 100 --train Da.gm -n 30 digits.csv | gm-grad -m Da.gm --loss 'bce(x,1)' | gm-step -m Da.gm --checkpoint D.gmt:5 | gm-log -q
+    gm-init -o R.gm --from D.gmt >/dev/null
+    gm_same_model R.gm Da.gm
+    gm_assert_equal "$(gm-show --step R.gm)" 30
+    head -c 3000 D.gmt >cut.gmt
+    gm_assert_fails 1 "cut.gmt" gm-init -o S.gm --from cut.gmt
+    [ ! -e S.gm ]
+}
+
+@test "a dead reader does not leave gm-step between two steps" {
+    init_pair a
+    run bash -c "gm-batch -b 100 --train Da.gm -n 400 digits.csv 2>/dev/null | gm-grad -m Da.gm --loss 'bce(x,1)' 2>/dev/null |
+        { gm-step -m Da.gm; echo status \$? >&2; } | head -c 1000 >/dev/null"
+    [[ $output == *"status 1"* ]]
+    gm-save Da.gm | gm-show >/dev/null
+    gm-init -o Db.gm --from <(gm-save Da.gm) >/dev/null
+}
+
+@test "memory stays flat over 100,000 records, in every process of a pipeline" {
+    [ -z "${GM_SANITIZED:-}" ] || skip "under sanitizers memory is not the tools'"
+    gm-init -o G.gm 4 dense:4:leaky dense:2:tanh >/dev/null
+    gm-init -o D.gm 2 dense:4:leaky dense:1:sigmoid >/dev/null
+    printf 'a,b\n' >ab.csv
+    seq 100 | awk '{ print $1 / 100 "," 1 - $1 / 50 }' >>ab.csv
+    # the resident size of every process, when the model is at a step
+    sizes() { # STEP
+        while [ "$(gm-show --step G.gm)" -lt "$1" ]; do sleep 0.05; done
+        for tool in gm-batch gm-noise gm-forward gm-grad gm-step gm-log; do
+            for pid in $(pgrep -s "$session" -x "$tool"); do echo "$tool.$pid $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")"; done
+        done
+    }
+    setsid bash -euo pipefail -c "gm-batch -b 8 --train G.gm,D.gm -n 103000 ab.csv | gm-noise --dim 4 | gm-forward -m G.gm -i z -o fake |
+        gm-grad -m D.gm --loss 'bce(x,1) + bce(fake,0)' | gm-step -m D.gm |
+        gm-grad -m D.gm --loss 'bce(fake,1)' --input-grad fake --no-param-grad |
+        gm-grad -m G.gm -i z --upstream fake | gm-step -m G.gm | gm-log -q -o run.csv" &
+    session=$!
+    sizes 1000 >early.txt
+    sizes 101000 >late.txt
+    wait $session
+    [ "$(wc -l <early.txt)" -eq 9 ]
+    join early.txt late.txt | awk '{ print "# " $0; if ($3 > 1.05 * $2) bad = 1 } END { exit NR != 9 || bad }'
+}

@@ -1,0 +1,124 @@
+/* blas_test.c: the three products against a naive twin in double, for every kind of shape. */
+#include "check.h"
+#include "gm/blas.h"
+#include "gm/threads.h"
+
+#include <stdlib.h>
+
+enum { MOST = 72, PADDING = 5 };
+
+typedef void product(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                     float *c, size_t ldc);
+
+static void fill(size_t n, float *x, uint32_t state) {
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    }
+}
+
+/* The greatest |c - naive| over the product, or infinity if something beside the product was written. */
+static double distance(product *f, size_t m, size_t n, size_t k, float beta, size_t padding, float start) {
+    static float a[(MOST + PADDING) * (MOST + PADDING)], b[(MOST + PADDING) * (MOST + PADDING)];
+    static float c[(MOST + PADDING) * (MOST + PADDING)], before[(MOST + PADDING) * (MOST + PADDING)];
+    bool at = f == gm_matmul_tn, bt = f == gm_matmul_nt;
+    size_t lda = (at ? m : k) + padding, ldb = (bt ? k : n) + padding, ldc = n + padding;
+    fill(sizeof a / sizeof *a, a, 1);
+    fill(sizeof b / sizeof *b, b, 2);
+    fill(sizeof c / sizeof *c, c, 3);
+    if (isnan(start))
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) c[i * ldc + j] = start;
+    memcpy(before, c, sizeof c);
+    f(m, n, k, a, lda, b, ldb, beta, c, ldc);
+    double greatest = 0;
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            double sum = beta == 0 ? 0 : (double)beta * (double)before[i * ldc + j];
+            for (size_t p = 0; p < k; p++)
+                sum += (double)a[at ? p * lda + i : i * lda + p] * (double)b[bt ? j * ldb + p : p * ldb + j];
+            double error = fabs((double)c[i * ldc + j] - sum);
+            if (!(error <= greatest)) greatest = error;
+        }
+        for (size_t j = n; j < ldc; j++)
+            if (c[i * ldc + j] != before[i * ldc + j]) return INFINITY;
+    }
+    for (size_t i = m * ldc; i < sizeof c / sizeof *c; i++)
+        if (c[i] != before[i]) return INFINITY;
+    return greatest;
+}
+
+static void check_product(product *f) {
+    static const size_t sizes[] = {1, 2, 3, 16, 33, MOST};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    static const float betas[] = {0, 1, 0.5f};
+    for (size_t i = 0; i < SIZES * SIZES * SIZES; i++) {
+        size_t m = sizes[i % SIZES], n = sizes[i / SIZES % SIZES], k = sizes[i / SIZES / SIZES];
+        for (size_t b = 0; b < 3; b++) {
+            CHECK(distance(f, m, n, k, betas[b], 0, 0) < 3e-5);
+            CHECK(distance(f, m, n, k, betas[b], PADDING, 0) < 3e-5);
+        }
+        CHECK(distance(f, m, n, k, 0, PADDING, NAN) < 3e-5); /* beta 0 does not read C */
+    }
+    CHECK(distance(f, 0, 4, 4, 1, 0, 0) == 0);
+    CHECK(distance(f, 4, 0, 4, 1, 0, 0) == 0);
+    CHECK(distance(f, 4, 5, 0, 0.5f, PADDING, 0) == 0);
+    CHECK(distance(f, 4, 5, 0, 0, PADDING, NAN) == 0);
+    CHECK(distance(f, 4, 1, 0, 1, PADDING, 0) == 0);
+}
+
+static void test_matmul(void) {
+    check_product(gm_matmul);
+}
+
+static void test_matmul_nt(void) {
+    check_product(gm_matmul_nt);
+}
+
+static void test_matmul_tn(void) {
+    check_product(gm_matmul_tn);
+}
+
+enum { SIDE = 96, COPIES = 64 };
+static float left[SIDE * SIDE], right[SIDE * SIDE], results[COPIES][SIDE * SIDE];
+
+static void multiply(void *unused, size_t i) {
+    (void)unused;
+    gm_matmul(SIDE, SIDE, SIDE, left, SIDE, right, SIDE, 0, results[i], SIDE);
+}
+
+/* Calls from several threads at once give the bits of one call. */
+static void test_threads(void) {
+    gm_error e;
+    CHECK(gm_threads_set(4, &e) == 0);
+    fill(SIDE * SIDE, left, 4);
+    fill(SIDE * SIDE, right, 5);
+    bool same = true;
+    for (size_t round = 0; round < 10; round++) {
+        memset(results, 255, sizeof results);
+        gm_parallel(COPIES, multiply, NULL);
+        for (size_t i = 1; i < COPIES; i++) same = same && memcmp(results[i], results[0], sizeof results[0]) == 0;
+    }
+    CHECK(same);
+    double sum = 0;
+    for (size_t p = 0; p < SIDE; p++) sum += (double)left[3 * SIDE + p] * (double)right[p * SIDE + 7];
+    CHECK_NEAR(results[COPIES - 1][3 * SIDE + 7], sum, 3e-5);
+    CHECK(gm_threads_set(1, &e) == 0);
+}
+
+static void test_text(void) {
+    const char *text = gm_blas_text();
+    char kernel[64];
+    int major, minor, patch;
+    CHECK(sscanf(text, "OpenBLAS %d.%d.%d %63s", &major, &minor, &patch, kernel) == 4);
+    CHECK(gm_blas_text() == text);
+}
+
+int main(void) {
+    RUN(test_matmul);
+    RUN(test_matmul_nt);
+    RUN(test_matmul_tn);
+    RUN(test_threads);
+    RUN(test_text);
+    return check_done();
+}
