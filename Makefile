@@ -16,6 +16,8 @@ COMPILE   = $(CC) -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errn
 # The serial OpenBLAS, linked statically: one thread per call, and tools that start in a millisecond.
 BLAS     := $(shell find /usr/lib -path '*/openblas-serial/libopenblas.a' 2>/dev/null | head -n 1)
 BLAS_INC := $(patsubst /usr/lib/%/openblas-serial/libopenblas.a,/usr/include/%/openblas-serial,$(BLAS))
+# Its buffers are handed out by lib/math/blas.c, which knows threads.
+BLAS_LINK = -Wl,--wrap=blas_memory_alloc,--wrap=blas_memory_free $(BLAS)
 LIBS     := -Wl,--as-needed -lmsgpackc -lzstd -lxxhash -lcsv -lpng -lz -lm
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
@@ -76,9 +78,14 @@ $(BUILD)/main/%.o: cmd/main.c
 $(BUILD)/bin/gm-pipe: $(TOOL_OBJECTS)
 $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+
+# The benchmark holds the filter objects too, and counts the BLAS calls they make.
+$(BUILD)/tests/bench/%.o: INCLUDES = -I$(BLAS_INC)
+$(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
+	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -Wl,--wrap=cblas_sgemm,--wrap=cblas_sgemv -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # ---- tests ----
 # A second make in each, because packages that were just installed change what this file finds.
@@ -118,7 +125,7 @@ uninstall:
 $(BUILD)/gm.pc: Makefile
 	@mkdir -p $(@D)
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: gm' 'Description: models trained and used from the Unix shell' 'Version: $(VERSION)' \
-		'Libs: -L$${prefix}/lib -lgm -pthread $(BLAS) $(LIBS)' 'Cflags: -I$${prefix}/include' >$@
+		'Libs: -L$${prefix}/lib -lgm -pthread $(BLAS_LINK) $(LIBS)' 'Cflags: -I$${prefix}/include' >$@
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-lint

@@ -41,7 +41,8 @@ GM_MUST_USE bool gm_parse_double(const char *text, double *value);
 /* As gm_parse_double for n bytes that need no NUL behind them. */
 GM_MUST_USE bool gm_parse_double_n(const char *text, size_t n, double *value);
 
-/* The shortest decimal text that reads back as the same float / double (at most 32 bytes with NUL). Returns out. */
+/* The shortest decimal text that reads back as the same float / double (at most 32 bytes with NUL; for a power of two,
+ * perhaps one digit more than the shortest). Returns out. */
 char *gm_format_f32(float value, char out[32]);
 char *gm_format_f64(double value, char out[32]);
 

@@ -22,7 +22,7 @@ gm_affine gm_column_affine(const gm_column *c, const gm_scale *scale) {
 int gm_affine_encode(const gm_column *c, gm_affine a, const char *text, size_t n, float *feature, gm_error *e) {
     char name[GM_VISIBLE], shown[GM_VISIBLE];
     double value;
-    if (!gm_number(text, n, &value)) {
+    if (!gm_parse_double_n(text, n, &value)) {
         gm_visible_text(c->name, name);
         if (n == 0) return gm_fail(e, "column '%s': empty; a number belongs here", name);
         return gm_fail(e, "column '%s': '%s' is not a number", name, gm_visible(text, n, shown));

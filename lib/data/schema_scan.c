@@ -128,7 +128,7 @@ static int add_value(column_scan *c, const gm_field *field, uint64_t line, size_
     double value = 0;
     char shown[GM_VISIBLE];
     if (c->kind == CATEGORICAL) return add_category(c, field, e);
-    const bool number = gm_number(field->text, field->length, &value);
+    const bool number = gm_parse_double_n(field->text, field->length, &value);
     if (c->kind == UNDECIDED) {
         if (decide(c, field, number, line, e) < 0) return -1;
         if (c->kind == UNDECIDED) return 0;

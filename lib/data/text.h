@@ -17,19 +17,6 @@ char *gm_visible(const char *text, size_t n, char out[GM_VISIBLE]);
 /* The same for a text with a NUL behind it. */
 char *gm_visible_text(const char *text, char out[GM_VISIBLE]);
 
-/* gm_parse_double_n, quick for the whole numbers of up to 4 digits that pictures and counts are made of. */
-GM_MUST_USE static inline bool gm_number(const char *text, size_t n, double *value) {
-    unsigned whole = 0, digit = 0;
-    if (n == 0 || n > 4) return gm_parse_double_n(text, n, value);
-    for (size_t i = 0; i < n && digit < 10; i++) {
-        digit = (unsigned)(unsigned char)text[i] - '0';
-        whole = whole * 10 + digit;
-    }
-    if (digit >= 10) return gm_parse_double_n(text, n, value);
-    *value = whole;
-    return true;
-}
-
 /* The part of a path behind its last slash. */
 const char *gm_base_name(const char *path);
 

@@ -2,8 +2,77 @@
 
 #include <cblas.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+
+/* OpenBLAS packs its operands into buffers of a pool. The serial build's pool has no working lock (SINGLE_THREADED
+ * without USE_LOCKING: two threads can be given one buffer, and products come out wrong), so each thread gets a buffer
+ * of its own from us: the linker's --wrap sends OpenBLAS's calls of blas_memory_alloc and blas_memory_free here. In a
+ * program that was linked without --wrap, calls are made one at a time. */
+void *__real_blas_memory_alloc(int position) __attribute__((weak));
+void __real_blas_memory_free(void *buffer) __attribute__((weak));
+void *__wrap_blas_memory_alloc(int position);
+void __wrap_blas_memory_free(void *buffer);
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+static pthread_key_t pool_key;    /* gives a thread's buffer back when it ends */
+static atomic_bool pool_is_ours;  /* --wrap is in force */
+static _Thread_local void *own;   /* this thread's buffer */
+static _Thread_local bool in_use; /* it was handed out */
+
+static void give_back(void *buffer) {
+    pthread_mutex_lock(&pool_lock);
+    __real_blas_memory_free(buffer);
+    pthread_mutex_unlock(&pool_lock);
+}
+
+static void make_key(void) {
+    (void)pthread_key_create(&pool_key, give_back);
+}
+
+void *__wrap_blas_memory_alloc(int position) {
+    atomic_store_explicit(&pool_is_ours, true, memory_order_relaxed);
+    if (own && !in_use) {
+        in_use = true;
+        return own;
+    }
+    (void)pthread_once(&pool_once, make_key);
+    pthread_mutex_lock(&pool_lock);
+    void *buffer = __real_blas_memory_alloc(position);
+    pthread_mutex_unlock(&pool_lock);
+    if (!own && pthread_setspecific(pool_key, buffer) == 0) {
+        own = buffer;
+        in_use = true;
+    }
+    return buffer;
+}
+
+void __wrap_blas_memory_free(void *buffer) {
+    if (buffer == own)
+        in_use = false;
+    else
+        give_back(buffer);
+}
+
+/* Around each call of BLAS: until it is known that buffers are ours, one call at a time. */
+static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool enter(void) {
+    if (atomic_load_explicit(&pool_is_ours, memory_order_relaxed)) return false;
+    pthread_mutex_lock(&call_lock);
+    return true;
+}
+static void leave(bool locked) {
+    if (locked) pthread_mutex_unlock(&call_lock);
+}
+
+static void sgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k, const float *a, blasint lda,
+                  const float *b, blasint ldb, float beta, float *c, blasint ldc) {
+    bool locked = enter();
+    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
+    leave(locked);
+}
 
 /* Units are at most 2^24 and rows come in chunks: nothing here is near 2^31. */
 static blasint integer(size_t n) {
@@ -16,8 +85,10 @@ static void matvec(CBLAS_TRANSPOSE op, size_t rows, size_t columns, const float 
     size_t results = op == CblasTrans ? columns : rows;
     if (beta == 0.0f)
         for (size_t i = 0; i < results; i++) y[i * y_step] = 0.0f;
+    bool locked = enter();
     cblas_sgemv(CblasRowMajor, op, integer(rows), integer(columns), 1.0f, a, integer(lda), x, integer(step),
                 beta == 0.0f ? 1.0f : beta, y, integer(y_step));
+    leave(locked);
 }
 
 /* C = beta C: what is left of the sum when k is 0. True if there is nothing else to do. */
@@ -36,8 +107,8 @@ void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const f
     else if (m == 1)
         matvec(CblasTrans, k, n, b, ldb, a, 1, beta, c, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, integer(m), integer(n), integer(k), 1.0f, a,
-                    integer(lda), b, integer(ldb), beta, c, integer(ldc));
+        sgemm(CblasNoTrans, CblasNoTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
+              integer(ldc));
 }
 
 void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
@@ -48,8 +119,8 @@ void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
     else if (m == 1)
         matvec(CblasNoTrans, n, k, b, ldb, a, 1, beta, c, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, integer(m), integer(n), integer(k), 1.0f, a, integer(lda),
-                    b, integer(ldb), beta, c, integer(ldc));
+        sgemm(CblasNoTrans, CblasTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
+              integer(ldc));
 }
 
 void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
@@ -60,8 +131,8 @@ void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
     else if (m == 1)
         matvec(CblasTrans, k, n, b, ldb, a, lda, beta, c, 1);
     else
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, integer(m), integer(n), integer(k), 1.0f, a, integer(lda),
-                    b, integer(ldb), beta, c, integer(ldc));
+        sgemm(CblasTrans, CblasNoTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
+              integer(ldc));
 }
 
 static char blas_text[128];

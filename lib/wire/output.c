@@ -114,21 +114,3 @@ void gm_output_abandon(gm_output *o) {
     if (o->path && o->fd >= 0) close(o->fd);
     forget(o);
 }
-
-static int save_to(int fd, const char *path, const gm_record *record, gm_error *e) {
-    int level;
-    if (gm_level_for(fd, &level, e) != 0) return -1;
-    gm_writer *w = gm_writer_new(fd, path, level, e);
-    if (!w) return -1;
-    int status = gm_writer_put(w, record, e) == 0 && gm_writer_finish(w, e) == 0 ? 0 : -1;
-    gm_writer_free(w);
-    return status;
-}
-
-int gm_stream_save(const char *path, const gm_record *record, gm_error *e) {
-    gm_output o;
-    if (gm_output_open(&o, path, e) != 0) return -1;
-    if (save_to(o.fd, path, record, e) == 0) return gm_output_commit(&o, e);
-    gm_output_abandon(&o);
-    return -1;
-}

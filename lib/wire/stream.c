@@ -172,11 +172,12 @@ static int check_data_size(const gm_reader *r, const tensor_fields *f, uint64_t 
     return 0;
 }
 
-/* A message of record.c names the tensor already. */
+/* A message of record.c names the tensor already: that goes, as the caller will name it. */
 static int drop_prefix(gm_error *e, const char *name) {
-    char prefix[GM_NAME_MAX + 16];
-    int n = snprintf(prefix, sizeof prefix, "tensor '%s': ", name);
-    if (n > 0 && strncmp(e->text, prefix, (size_t)n) == 0) memmove(e->text, e->text + n, strlen(e->text + n) + 1);
+    static const char begin[] = "tensor '";
+    size_t n = strlen(begin) + strlen(name) + strlen("': ");
+    if (strncmp(e->text, begin, strlen(begin)) == 0 && strlen(e->text) > n)
+        memmove(e->text, e->text + n, strlen(e->text + n) + 1);
     return -1;
 }
 
@@ -405,17 +406,17 @@ static int fail_in_record(gm_reader *r, gm_error *e) {
 }
 
 /* "not a gm stream (it begins with 'p00,p01')" */
-static int fail_foreign(gm_error *e) {
+static int fail_foreign(const gm_reader *r, gm_error *e) {
     gm_error begins = *e;
-    return gm_fail(e, "not a gm stream (%s)", begins.text);
+    if (r->total == 0 && !r->ended) return gm_fail(e, "not a gm stream (%s)", begins.text);
+    return gm_fail(e, "record %llu: neither a frame nor a map (%s)", (unsigned long long)r->total, begins.text);
 }
 
 /* 1, 0 or -1, messages still without the source's name. */
 static int next(gm_reader *r, gm_record *record, gm_error *e) {
     for (;;) {
-        bool first = r->total == 0 && !r->ended;
         int begun = gm_source_begin(&r->source, e);
-        if (begun < 0 && first && r->source.foreign) return fail_foreign(e);
+        if (begun < 0 && r->source.foreign) return fail_foreign(r, e);
         if (begun < 0) return fail_in_record(r, e);
         if (begun == 0 && r->ended) return 0;
         if (begun == 0 && r->total == 0) return gm_fail(e, "empty: no records and no end record");

@@ -43,8 +43,6 @@ static void test_put_refusals(void) {
     name[GM_NAME_MAX] = '\0';
     CHECK(gm_record_put_matrix(r, name, 1, 1, &e));
     CHECK(!gm_record_put_matrix(r, "x", SIZE_MAX / 2, 3, &e) && strstr(e.text, "'x'") && strstr(e.text, "overflow"));
-    volatile size_t much = SIZE_MAX / 64;
-    CHECK(!gm_record_put_matrix(r, "x", much, 1, &e) && strstr(e.text, "out of memory"));
     CHECK(r->tensor_count == 1);
     gm_record_free(r);
 }

@@ -80,7 +80,7 @@ static gm_value *unpack_text(const char *bytes, size_t n) {
 
 static void test_unpack_forms(void) {
     gm_value *v =
-        UNPACK("\x9F\x05\xE0\xCC\xFF\xCD\x01\x00\xCE\x00\x01\x00\x00\xCF\x00\x00\x00\x01\x00\x00\x00\x00"
+        UNPACK("\xDC\x00\x10\x05\xE0\xCC\xFF\xCD\x01\x00\xCE\x00\x01\x00\x00\xCF\x00\x00\x00\x01\x00\x00\x00\x00"
                "\xD0\x80\xD1\xFF\x00\xD2\xFF\xFF\x00\x00\xD3\xFF\xFF\xFF\xFF\x00\x00\x00\x00\xCA\x3F\x00\x00\x00"
                "\xD9\x01"
                "a\xDA\x00\x01"
@@ -88,7 +88,7 @@ static void test_unpack_forms(void) {
                "c\xDC\x00\x00\xDE\x00\x00");
     static const int64_t numbers[] = {
         5, -32, 255, 256, 65536, INT64_C(1) << 32, -128, -256, -65536, -(INT64_C(1) << 32)};
-    CHECK(v && v->kind == GM_ARRAY && v->length == 15 && v->items[0]->integer == 5);
+    CHECK(v && v->kind == GM_ARRAY && v->length == 16 && v->items[0]->integer == 5);
     for (size_t i = 0; v && i < 10; i++) CHECK(v->items[i]->kind == GM_INT && v->items[i]->integer == numbers[i]);
     CHECK(v && v->items[10]->number == 0.5 && v->items[11]->kind == GM_TEXT && v->items[13]->kind == GM_BYTES);
     gm_value_free(v);
