@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """clip.py LIMIT: scales the gradients of each record so that their norm is at most LIMIT; see gm-stream(5)."""
 import sys
 import msgpack, numpy, zstandard

@@ -6,6 +6,7 @@
 #   gm_assert_equal A B               two texts are equal
 #   gm_assert_fails STATUS TEXT CMD   CMD exits with STATUS and says one line on stderr that contains TEXT
 #   gm_same_model A B                 two model files hold the same step, parameters and state, to the bit
+#   gm_python ARGS                    Debian's python3, which has Debian's python3-msgpack and the like
 #   gm_coverage CLASSIFIER CSV        counts the classes that a classifier finds in at least 2 % of the rows
 #
 # Tools are found in $GM_BUILD/bin if GM_BUILD is set, else in PATH.
@@ -51,6 +52,10 @@ gm_assert_fails() {
 
 gm_same_model() {
     cmp <(GM_LEVEL=store gm-save --no-provenance "$1") <(GM_LEVEL=store gm-save --no-provenance "$2")
+}
+
+gm_python() {
+    /usr/bin/python3 "$@"
 }
 
 gm_coverage() {

@@ -1,13 +1,15 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Replays recorded GAN steps in NumPy, in double precision, and compares the parameters with those that the tools reached.
 
-usage: replay.py RECORDS G0 D0 G1 D1
+usage: replay.py DIRECTORY
 
-RECORDS holds the records behind gm-noise (x, z and the step); G0, D0 are gm-save's streams of the models before the first of
-them, G1, D1 after the last. Reads nothing but these streams. Prints the largest relative difference of each tensor (against the
-tensor's largest number) and exits 1 if one is above 1e-4. The losses are those of pipelines/gan.mk.
+DIRECTORY/records holds the records behind gm-noise (x, z and the step), DIRECTORY/G.STEP and D.STEP what gm-save wrote of the
+models at some steps, the first one included. At each of these steps the parameters are compared, and the replay goes on from
+what was saved. Reads nothing but these streams. Prints the largest difference of each comparison, relative to the
+tensor's largest number, and exits 1 if one is above 1e-4. The losses are those of pipelines/gan.mk.
 """
 import io
+import os
 import sys
 
 import msgpack
@@ -19,15 +21,18 @@ TOLERANCE = 1e-4
 
 def records(path):
     reader = zstandard.ZstdDecompressor().stream_reader(open(path, "rb"), read_across_frames=True)
+    ended = False
     for record in msgpack.Unpacker(io.BufferedReader(reader), max_buffer_size=1 << 30):
-        if "end" in record:
-            return
+        ended = "end" in record
+        if ended:
+            continue
         record["tensors"] = {
             name: np.frombuffer(t["data"], t["type"]).reshape(t["shape"]).astype(np.float64)
             for name, t in record["tensors"].items()
         }
         yield record
-    sys.exit(f"replay: {path}: no end record")
+    if not ended:
+        sys.exit(f"replay: {path}: no end record")
 
 
 def sigmoid(v):
@@ -40,13 +45,12 @@ class Net:
     def __init__(self, path):
         (saved,) = records(path)
         spec, tensors = saved["info"]["model"], saved["tensors"]
-        self.step = saved["step"]
+        self.step, self.t = saved["step"], saved["info"]["updates"]
         self.activations = [layer.split(":")[2] for layer in spec["layers"]]
         self.p = {n: tensors[n] for n in tensors if n.count("/") == 0}
-        self.m = {n: np.zeros_like(p) for n, p in self.p.items()}
-        self.v = {n: np.zeros_like(p) for n, p in self.p.items()}
+        self.m = {n: tensors[n + "/m"] for n in self.p}
+        self.v = {n: tensors[n + "/v"] for n in self.p}
         self.hyper = {k: float(v) for k, v in (kv.split("=") for kv in spec["optimizer"].split(":")[1].split(","))}
-        self.t = 0
 
     def forward(self, x):
         """Inputs of each layer, and the value before the last activation."""
@@ -81,35 +85,51 @@ class Net:
             self.p[n] = self.p[n] - h["lr"] * mean / (np.sqrt(var) + h["eps"])
 
 
+def gan_step(g, d, x, z):
+    g_inputs, _, fake = g.forward(z)
+    real_inputs, real, _ = d.forward(x)
+    fake_inputs, score, _ = d.forward(fake)
+    real_grads, _ = d.backward(real_inputs, (sigmoid(real) - 1) / len(x))
+    fake_grads, _ = d.backward(fake_inputs, sigmoid(score) / len(x))
+    d.update({n: real_grads[n] + fake_grads[n] for n in real_grads})
+    fake_inputs, score, _ = d.forward(fake)
+    _, d_fake = d.backward(fake_inputs, (sigmoid(score) - 1) / len(x))
+    grads, _ = g.backward(g_inputs, d_fake * (1 - fake * fake))
+    g.update(grads)
+
+
+def compare(replayed, saved):
+    """The largest difference of a parameter, relative to its tensor's largest number."""
+    assert saved.step == replayed.step and saved.t == replayed.t
+    return max(np.abs(p - saved.p[n]).max() / np.abs(p).max() for n, p in replayed.p.items())
+
+
 def main():
-    path, g0, d0, g1, d1 = sys.argv[1:]
-    g, d = Net(g0), Net(d0)
-    steps = 0
-    for record in records(path):
-        assert record["step"] == g.step + steps, "a record is missing"
-        x, z = record["tensors"]["x"], record["tensors"]["z"]
-        rows = len(x)
-        g_inputs, _, fake = g.forward(z)
-        real_inputs, real, _ = d.forward(x)
-        fake_inputs, score, _ = d.forward(fake)
-        real_grads, _ = d.backward(real_inputs, (sigmoid(real) - 1) / rows)
-        fake_grads, _ = d.backward(fake_inputs, sigmoid(score) / rows)
-        d.update({n: real_grads[n] + fake_grads[n] for n in real_grads})
-        fake_inputs, score, _ = d.forward(fake)
-        _, d_fake = d.backward(fake_inputs, (sigmoid(score) - 1) / rows)
-        grads, _ = g.backward(g_inputs, d_fake * (1 - fake * fake))
-        g.update(grads)
-        steps += 1
-    worst = 0.0
-    for name, net, after in (("G", g, Net(g1)), ("D", d, Net(d1))):
-        assert after.step == net.step + steps, "the saved models are not of the last record's step"
-        for n, p in net.p.items():
-            difference = np.abs(p - after.p[n]).max() / np.abs(p).max()
-            moved = np.abs(p - Net(g0 if name == "G" else d0).p[n]).max()
-            print(f"{name} {n} relative difference {difference:.2e} (moved by {moved:.2e})")
-            worst = max(worst, difference)
-    print(f"steps {steps} worst {worst:.2e}")
-    return worst > TOLERANCE or steps == 0
+    (directory,) = sys.argv[1:]
+    g = d = None
+    worst, compared, replayed = 0.0, 0, 0
+
+    def saved(name, step):
+        path = os.path.join(directory, f"{name}.{step}")
+        return Net(path) if os.path.exists(path) else None
+
+    def check(step):
+        nonlocal g, d, worst, compared
+        saved_g, saved_d = saved("G", step), saved("D", step)
+        if g and saved_g:
+            differences = compare(g, saved_g), compare(d, saved_d)
+            print(f"step {step} relative difference G {differences[0]:.1e} D {differences[1]:.1e}")
+            worst, compared = max(worst, *differences), compared + 1
+        g, d = saved_g or g, saved_d or d
+
+    for record in records(os.path.join(directory, "records")):
+        check(record["step"])
+        assert record["step"] == g.step, "a record is missing"
+        gan_step(g, d, record["tensors"]["x"], record["tensors"]["z"])
+        g.step, d.step, replayed = g.step + 1, d.step + 1, replayed + 1
+    check(g.step)
+    print(f"steps {replayed} comparisons {compared} worst {worst:.2e}")
+    return not (compared and worst <= TOLERANCE)
 
 
 if __name__ == "__main__":

@@ -30,13 +30,13 @@ killed() { # SUFFIX STEPS COMMAND...
     local suffix=$1 steps=$2 tries=0
     shift 2
     while [ "$(gm-show --step "G$suffix.gm")" -lt "$steps" ]; do
-        setsid "$@" 2>/dev/null &
+        setsid "$@" &>/dev/null &
         local pid=$!
-        sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
+        sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
         if [ $((tries++)) -lt 12 ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
         wait "$pid" || true
     done
-    [ "$tries" -ge 3 ] || echo "# only $tries runs" >&3
+    [ "$tries" -ge 2 ]
 }
 
 @test "pipes and gm-pipe, one and two threads, killed and resumed: equal bits after 500 GAN steps" {
@@ -61,9 +61,9 @@ killed() { # SUFFIX STEPS COMMAND...
 @test "a finished run, run again, has nothing to do" {
     init_pair a
     pipes a 20
-    gm-save Ga.gm >before.gmt
+    cp Ga.gm before.gm
     pipes a 20
-    gm-save Ga.gm | cmp - before.gmt
+    gm_same_model Ga.gm before.gm
     pipes a 25
     gm_assert_equal "$(gm-show --step Ga.gm)" 25
     gm_assert_equal "$(wc -l <runa.csv)" 26
@@ -150,8 +150,6 @@ killed() { # SUFFIX STEPS COMMAND...
 
 @test "a gap, a stale gradient, a missing gradient, a record without a step" {
     init_pair a
-    gm-batch -b 50 --train Da.gm -n 2 digits.csv | gm-grad -m Da.gm --loss 'bce(x,1)' >/dev/null 2>&1 || true
-    GM_WAIT_SECONDS=1
     gm-batch -b 50 --train Da.gm -n 1 digits.csv >first.gmt
     run -1 bash -c "gm-step -m Da.gm <first.gmt 2>&1 >/dev/null"
     gm_assert_equal "$output" "gm-step: record 0: no gradient 'grad/D/0.W' (is \`gm-grad -m Da.gm\` before this gm-step?)"
@@ -159,7 +157,7 @@ killed() { # SUFFIX STEPS COMMAND...
     run -1 bash -c "gm-step -m Da.gm <plain.gmt 2>&1 >/dev/null"
     [[ $output == *"record 0: the record has no step"* ]]
     gm-grad -m Da.gm --loss 'bce(x,1)' <first.gmt >grads.gmt
-    edit() { python3 -c '
+    edit() { gm_python -c '
 import sys, msgpack, zstandard
 d = zstandard.ZstdDecompressor().stream_reader(sys.stdin.buffer, read_across_frames=True)
 for r in msgpack.Unpacker(d, max_buffer_size=1 << 30):
@@ -214,12 +212,9 @@ for r in msgpack.Unpacker(d, max_buffer_size=1 << 30):
     gm-batch -b 16 --train c.gm -n 4 -s 5 wine.csv | gm-grad -m c.gm --loss 'ce(x,y)' | gm-step -m c.gm | gm-log -q
     gm-init -o d.gm --name w -s 1 --data wine.csv --label cultivar --optimizer sgd:lr=0.1 features dense:classes:softmax >/dev/null
     gm-batch -b 64 --train d.gm -n 1 -s 5 wine.csv | gm-grad -m d.gm --loss 'ce(x,y)' | gm-step -m d.gm | gm-log -q
-    for tensor in 0.W 0.b; do
-        gm-save --params c.gm >c.gmt
-        gm-save --params d.gm >d.gmt
-        gm-show --json c.gmt >/dev/null
-    done
-    python3 - <<'P'
+    gm-save --params c.gm >c.gmt
+    gm-save --params d.gm >d.gmt
+    gm_python - <<'P'
 import msgpack, zstandard, numpy as np
 def params(f):
     r = next(iter(msgpack.Unpacker(zstandard.ZstdDecompressor().stream_reader(open(f, "rb"), read_across_frames=True))))
@@ -263,13 +258,13 @@ P
             for pid in $(pgrep -s "$session" -x "$tool"); do echo "$tool.$pid $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")"; done
         done
     }
-    setsid bash -euo pipefail -c "gm-batch -b 8 --train G.gm,D.gm -n 103000 ab.csv | gm-noise --dim 4 | gm-forward -m G.gm -i z -o fake |
+    setsid bash -euo pipefail -c "gm-batch -b 8 --train G.gm,D.gm -n 120000 ab.csv | gm-noise --dim 4 | gm-forward -m G.gm -i z -o fake |
         gm-grad -m D.gm --loss 'bce(x,1) + bce(fake,0)' | gm-step -m D.gm |
         gm-grad -m D.gm --loss 'bce(fake,1)' --input-grad fake --no-param-grad |
         gm-grad -m G.gm -i z --upstream fake | gm-step -m G.gm | gm-log -q -o run.csv" &
     session=$!
-    sizes 1000 >early.txt
-    sizes 101000 >late.txt
+    sizes 1000 | sort >early.txt
+    sizes 101000 | sort >late.txt
     wait $session
     [ "$(wc -l <early.txt)" -eq 9 ]
     join early.txt late.txt | awk '{ print "# " $0; if ($3 > 1.05 * $2) bad = 1 } END { exit NR != 9 || bad }'

@@ -13,7 +13,8 @@
 typedef struct gm_reader gm_reader;
 typedef struct gm_writer gm_writer;
 
-/* `name` is what messages call the source ("standard input", a file's name). A tensor above max_tensor bytes is refused. */
+/* `name` is what messages call the source ("standard input", a file's name). A tensor above max_tensor bytes is
+ * refused. */
 GM_MUST_USE gm_reader *gm_reader_new(int fd, const char *name, size_t max_tensor, gm_error *e);
 void gm_reader_free(gm_reader *r);
 
@@ -27,8 +28,8 @@ uint64_t gm_reader_records(const gm_reader *r);
 /* True if these first bytes of a file can begin a stream (a zstd or skippable frame, a msgpack map). */
 bool gm_stream_magic(const unsigned char *bytes, size_t n);
 
-/* Compression: GM_LEVEL_STORE writes stored blocks, else a zstd level (-7 to 19). gm_level_for(fd) chooses: GM_LEVEL in the environment
- * if set ("store" or a level), else 3 for a regular file and stored blocks for all else. */
+/* Compression: GM_LEVEL_STORE writes stored blocks, else a zstd level (-7 to 19). gm_level_for(fd) chooses: GM_LEVEL in
+ * the environment if set ("store" or a level), else 3 for a regular file and stored blocks for all else. */
 #define GM_LEVEL_STORE (-1000)
 GM_MUST_USE int gm_level_for(int fd, int *level, gm_error *e);
 
@@ -49,9 +50,14 @@ GM_MUST_USE int gm_stream_save(const char *path, const gm_record *record, gm_err
 GM_MUST_USE int gm_value_pack(const gm_value *v, unsigned char **bytes, size_t *n, gm_error *e);
 GM_MUST_USE gm_value *gm_value_unpack(const unsigned char *bytes, size_t n, gm_error *e);
 
-/* The end of a file that is written under a temporary name: gm_output_open makes FILE's directory entry TEMP (FILE with a
- * suffix; mode 0666 less umask), gm_output_commit syncs it, renames it to FILE and syncs the directory, gm_output_abandon removes it. */
-typedef struct gm_output { int fd; char *path; char *temporary; } gm_output;
+/* The end of a file that is written under a temporary name: gm_output_open makes FILE's directory entry TEMP (FILE with
+ * a suffix; mode 0666 less umask), gm_output_commit syncs it, renames it to FILE and syncs the directory,
+ * gm_output_abandon removes it. */
+typedef struct gm_output {
+    int fd;
+    char *path;
+    char *temporary;
+} gm_output;
 GM_MUST_USE int gm_output_open(gm_output *o, const char *path, gm_error *e);
 GM_MUST_USE int gm_output_commit(gm_output *o, gm_error *e);
 void gm_output_abandon(gm_output *o);

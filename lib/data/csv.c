@@ -20,6 +20,8 @@
 #define FIELDS_MAX (GM_COLUMNS_MAX + 1) /* the label's too */
 #define SMALL ((size_t)16)              /* fields below this are copied as one piece of this size */
 
+static const unsigned char byte_order_mark[3] = {0xEF, 0xBB, 0xBF};
+
 struct gm_csv {
     int fd;
     char *name;
@@ -247,15 +249,14 @@ static void fill(gm_csv *c) {
 
 /* The first block, without a byte order mark. */
 static void fill_first(gm_csv *c) {
-    static const unsigned char mark[3] = {0xEF, 0xBB, 0xBF};
     size_t have = 0;
-    while (have < sizeof mark) {
+    while (have < sizeof byte_order_mark) {
         const ssize_t got = read_some(c, c->block + have, BLOCK - have);
         if (got < 0) return;
         if (got == 0) break;
         have += (size_t)got;
     }
-    const size_t skip = have >= sizeof mark && memcmp(c->block, mark, sizeof mark) == 0 ? sizeof mark : 0;
+    const size_t skip = have >= sizeof byte_order_mark && memcmp(c->block, byte_order_mark, sizeof byte_order_mark) == 0 ? sizeof byte_order_mark : 0;
     parse(c, c->block + skip, have - skip);
 }
 
@@ -336,14 +337,22 @@ int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e)
     return 1;
 }
 
-void gm_csv_put(FILE *f, const char *text, size_t n) {
-    bool quote = n > 0 && (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t');
-    for (size_t i = 0; i < n && !quote; i++) {
-        quote = text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r';
+/* RFC 4180's reasons for quotes, and two of readers: blanks at the ends, which libcsv leaves out, and what would be taken for a byte
+ * order mark at the beginning of a file. */
+static bool needs_quotes(const char *text, size_t n) {
+    if (n == 0) return false;
+    if (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t') return true;
+    if (n >= sizeof byte_order_mark && memcmp(text, byte_order_mark, sizeof byte_order_mark) == 0) return true;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r') return true;
     }
-    if (!quote) {
-        fwrite(text, 1, n, f);
-    } else {
+    return false;
+}
+
+void gm_csv_put(FILE *f, const char *text, size_t n) {
+    if (needs_quotes(text, n)) {
         csv_fwrite(f, text, n);
+    } else {
+        fwrite(text, 1, n, f);
     }
 }

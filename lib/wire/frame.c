@@ -151,6 +151,7 @@ bool gm_stream_magic(const unsigned char *bytes, size_t n) {
     return n > 0 && (is_map(bytes[0]) || (n >= 4 && (is_zstd(bytes) || is_skippable(bytes))));
 }
 
+/* Says how the input begins; the reader knows what to make of it. */
 static int fail_foreign(gm_source *s, gm_error *e) {
     const unsigned char *bytes = s->input + s->position;
     size_t n = s->length - s->position, printable = 0;

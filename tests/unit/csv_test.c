@@ -259,6 +259,7 @@ static void test_put(void) {
     CHECK_TEXT(put("a\nb", 3), "\"a\nb\"");
     CHECK_TEXT(put(" a", 2), "\" a\"");
     CHECK_TEXT(put("a\t", 2), "\"a\t\"");
+    CHECK_TEXT(put("\xEF\xBB\xBF.", 4), "\"\xEF\xBB\xBF.\"");
     CHECK_TEXT(put("", 0), "");
 }
 

@@ -1,0 +1,128 @@
+/* csv_fuzz.c: any bytes as a CSV file: read, written again and read again; described, encoded and decoded.
+ *
+ *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude -o csv_fuzz tests/fuzz/csv_fuzz.c \
+ *       $(ls lib/data/?*.c lib/wire/?*.c lib/base/?*.c) lib/math/tensor.c -lcsv -lpng -lz -lzstd -lmsgpackc -lxxhash -lm
+ *   ./csv_fuzz -max_total_time=60
+ *
+ * With -DGM_FUZZ_MAIN and without -fsanitize=fuzzer it is a program that runs the files it is given.
+ */
+#include "fuzz.h"
+
+#include "gm/data.h"
+
+#include <math.h>
+
+/* Reads all rows; with `copy` they are written there. The number of fields, or -1 if the file was refused. */
+static long read_all(int fd, FILE *copy) {
+    gm_error e = {.text = ""};
+    gm_csv *c = gm_csv_new(fd, "fuzz", &e);
+    if (c == NULL) {
+        REQUIRE(e.text[0] != '\0');
+        return -1;
+    }
+    const size_t columns = gm_csv_columns(c);
+    REQUIRE(columns > 0);
+    for (size_t i = 0; copy != NULL && i < columns; i++) {
+        REQUIRE(gm_csv_find(c, gm_csv_column(c, i)) == (long)i);
+        gm_csv_put(copy, gm_csv_column(c, i), strlen(gm_csv_column(c, i)));
+        putc(i + 1 < columns ? ',' : '\n', copy);
+    }
+    const gm_field *fields;
+    uint64_t line, before = 0;
+    long count = 0;
+    int got;
+    while ((got = gm_csv_next(c, &fields, &line, &e)) > 0) {
+        REQUIRE(line > before);
+        before = line;
+        for (size_t i = 0; i < columns; i++, count++) {
+            REQUIRE(strlen(fields[i].text) == fields[i].length);
+            if (copy == NULL) continue;
+            if (columns == 1 && fields[i].length == 0) fputs("\"\"", copy);
+            gm_csv_put(copy, fields[i].text, fields[i].length);
+            putc(i + 1 < columns ? ',' : '\n', copy);
+        }
+    }
+    gm_csv_free(c);
+    REQUIRE(got == 0 || e.text[0] != '\0');
+    return got == 0 ? count : -1;
+}
+
+/* What was written is read as the same number of fields, and writing that again changes nothing. */
+static void check_copy(const uint8_t *data, size_t size) {
+    char *first = NULL, *second = NULL;
+    size_t first_size = 0, second_size = 0;
+    const int fd = fuzz_file(data, size);
+    FILE *f = open_memstream(&first, &first_size);
+    const long count = read_all(fd, f);
+    fclose(f);
+    close(fd);
+    if (count >= 0) {
+        const int again = fuzz_file(first, first_size);
+        f = open_memstream(&second, &second_size);
+        REQUIRE(read_all(again, f) == count);
+        fclose(f);
+        close(again);
+        REQUIRE(first_size == second_size && memcmp(first, second, first_size) == 0);
+        free(second);
+    }
+    free(first);
+}
+
+/* A file that a schema was made of can be encoded by it, and what is decoded can be encoded again. */
+static void check_rows(char *const *files, const gm_schema *s) {
+    gm_error e = {.text = ""};
+    if (s->features > 4096) return;
+    gm_rows *d = gm_rows_open(files, 1, s, s->label != NULL, 0, &e);
+    REQUIRE(d != NULL);
+    float *x = malloc(8 * s->features * sizeof *x);
+    int32_t y[8];
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    gm_decode_header(f, s, true);
+    long got, rows = 0;
+    while ((got = gm_rows_next(d, 8, false, x, s->label != NULL ? y : NULL, &e)) > 0) {
+        gm_decode_rows(f, s, (size_t)got, x, s->label != NULL ? y : NULL);
+        rows += got;
+    }
+    fclose(f);
+    gm_rows_close(d);
+    free(x);
+    REQUIRE(got < 0 ? strstr(e.text, "too large") != NULL : rows == (long)s->rows);
+    if (got == 0) {
+        const int fd = fuzz_file(text, size);
+        REQUIRE(read_all(fd, NULL) == (long)(s->rows * (s->column_count + (s->label != NULL ? 1 : 0))));
+        close(fd);
+    }
+    free(text);
+}
+
+static void check_schema(const uint8_t *data, size_t size, const char *label, const char *scale_text) {
+    char path[32];
+    char *files[] = {path};
+    gm_error e = {.text = ""};
+    gm_scale scale = {GM_SCALE_NONE, 0, 0};
+    const int fd = fuzz_file(data, size);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    REQUIRE(gm_scale_parse(scale_text, &scale, &e) == 0);
+    gm_schema *s = gm_schema_scan(files, 1, label, scale, &e);
+    REQUIRE(s != NULL || e.text[0] != '\0');
+    if (s != NULL) {
+        gm_value *v = gm_schema_value(s, &e);
+        gm_schema *back = gm_schema_parse(v, &e);
+        REQUIRE(v != NULL && back != NULL);
+        check_rows(files, back);
+        gm_schema_free(back);
+        gm_value_free(v);
+    }
+    gm_schema_free(s);
+    close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    check_copy(data, size);
+    check_schema(data, size, NULL, "standard");
+    check_schema(data, size, "k", "range:-1,1");
+    check_schema(data, size, "k", "none");
+    return 0;
+}
