@@ -16,7 +16,7 @@ typedef struct batch {
     gm_rows *source;
     /* training */
     gm_table *table;
-    uint32_t *order;      /* the permutation of `epoch` */
+    uint32_t *order; /* the permutation of `epoch` */
     uint64_t epoch, step, total, epoch_batches;
     bool ordered;
 } batch;
@@ -24,12 +24,17 @@ typedef struct batch {
 static const gm_option options[] = {
     {"batch", 'b', GM_OPTION_SIZE, offsetof(batch, rows), "ROWS", "rows in a batch (default 128)", 1, 1 << 24},
     {"model", 'm', GM_OPTION_TEXT, offsetof(batch, model), "MODEL", "encode as this model knows the data", 0, 0},
-    {"train", 0, GM_OPTION_LIST, offsetof(batch, train), "MODEL,...", "feed the training of these models: shuffled, steps numbered", 0, 0},
-    {"steps", 'n', GM_OPTION_U64, offsetof(batch, steps), "STEPS", "with --train: train up to this step in all", 1, 1e14},
-    {"epochs", 'e', GM_OPTION_U64, offsetof(batch, epochs), "EPOCHS", "with --train: train for this many passes in all", 1, 1e9},
+    {"train", 0, GM_OPTION_LIST, offsetof(batch, train), "MODEL,...",
+     "feed the training of these models: shuffled, steps numbered", 0, 0},
+    {"steps", 'n', GM_OPTION_U64, offsetof(batch, steps), "STEPS", "with --train: train up to this step in all", 1,
+     1e14},
+    {"epochs", 'e', GM_OPTION_U64, offsetof(batch, epochs), "EPOCHS", "with --train: train for this many passes in all",
+     1, 1e9},
     {"seed", 's', GM_OPTION_U64, offsetof(batch, seed), "SEED", "seed of the shuffling (default 0)", 0, 0},
-    {"label", 0, GM_OPTION_TEXT, offsetof(batch, label), "COLUMN", "without a model: the column that holds the class", 0, 0},
-    {"scale", 0, GM_OPTION_TEXT, offsetof(batch, scale), "TEXT", "without a model: none (default), standard or range:LOW,HIGH", 0, 0},
+    {"label", 0, GM_OPTION_TEXT, offsetof(batch, label), "COLUMN", "without a model: the column that holds the class",
+     0, 0},
+    {"scale", 0, GM_OPTION_TEXT, offsetof(batch, scale), "TEXT",
+     "without a model: none (default), standard or range:LOW,HIGH", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 /* The schema of a model file, if it has one and none was found yet; lowers *step to the model's. */
@@ -50,7 +55,9 @@ static int batch_consult(batch *s, const char *path, uint64_t *step, gm_error *e
 /* Streams bring their tensors encoded; for all else a schema is needed, from a model or from one look at the files. */
 static int batch_schema(batch *s, gm_call *call, gm_error *e) {
     if (s->schema) {
-        if (s->label || s->scale) return gm_fail_usage(e, "the model knows label and scaling: --label and --scale are for data without a model");
+        if (s->label || s->scale)
+            return gm_fail_usage(e,
+                                 "the model knows label and scaling: --label and --scale are for data without a model");
         return 0;
     }
     if (gm_data_is_stream(call->arguments[0])) return 0;
@@ -58,7 +65,8 @@ static int batch_schema(batch *s, gm_call *call, gm_error *e) {
     if (gm_scale_parse(s->scale ? s->scale : "none", &scale, e) != 0) return -1;
     for (int i = 0; i < call->argument_count; i++)
         if (strcmp(call->arguments[i], "-") == 0)
-            return gm_fail_usage(e, "standard input cannot be read twice: name a model that knows the columns (-m MODEL)");
+            return gm_fail_usage(e,
+                                 "standard input cannot be read twice: name a model that knows the columns (-m MODEL)");
     s->schema = gm_schema_scan(call->arguments, (size_t)call->argument_count, s->label, scale, e);
     return s->schema ? 0 : -1;
 }
@@ -67,7 +75,8 @@ static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
     s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema, false, call->max_tensor, e);
     if (!s->table) return -1;
     size_t rows = gm_table_rows(s->table);
-    if (s->rows > rows) return gm_fail(e, "a batch of %zu rows is larger than the data (%zu rows): give a smaller -b", s->rows, rows);
+    if (s->rows > rows)
+        return gm_fail(e, "a batch of %zu rows is larger than the data (%zu rows): give a smaller -b", s->rows, rows);
     s->epoch_batches = rows / s->rows;
     s->total = s->steps ? s->steps : s->epochs * s->epoch_batches;
     s->step = step;
@@ -79,7 +88,8 @@ static int batch_open(gm_call *call, gm_error *e) {
     batch *s = call->state;
     if (!s->rows) s->rows = 128;
     if (call->argument_count == 0) return gm_fail_usage(e, "no FILE to read (- is standard input)");
-    if (s->train.count && !s->steps && !s->epochs) return gm_fail_usage(e, "--train needs an end: -n STEPS or -e EPOCHS");
+    if (s->train.count && !s->steps && !s->epochs)
+        return gm_fail_usage(e, "--train needs an end: -n STEPS or -e EPOCHS");
     if (s->steps && s->epochs) return gm_fail_usage(e, "-n STEPS and -e EPOCHS exclude each other");
     if (!s->train.count && (s->steps || s->epochs)) return gm_fail_usage(e, "-n and -e go with --train");
     uint64_t step = UINT64_MAX, ignored = UINT64_MAX;
@@ -88,12 +98,14 @@ static int batch_open(gm_call *call, gm_error *e) {
         if (batch_consult(s, s->train.items[i], &step, e) != 0) return -1;
     if (batch_schema(s, call, e) != 0) return -1;
     if (s->train.count) return batch_train(s, call, step, e);
-    s->source = gm_rows_open(call->arguments, (size_t)call->argument_count, s->schema, s->label != NULL, call->max_tensor, e);
+    s->source =
+        gm_rows_open(call->arguments, (size_t)call->argument_count, s->schema, s->label != NULL, call->max_tensor, e);
     return s->source ? 0 : -1;
 }
 
 /* Tensors x and, with labels, y for `rows` rows. */
-static int batch_tensors(gm_record *r, size_t rows, size_t features, bool labelled, float **x, int32_t **y, gm_error *e) {
+static int batch_tensors(gm_record *r, size_t rows, size_t features, bool labelled, float **x, int32_t **y,
+                         gm_error *e) {
     r->rows = rows;
     *x = gm_record_put_matrix(r, "x", rows, features, e);
     *y = NULL;
@@ -111,7 +123,8 @@ static int batch_step(batch *s, gm_record *r, gm_error *e) {
     if (s->step >= s->total) return 0;
     uint64_t epoch = s->step / s->epoch_batches;
     if (!s->ordered || epoch != s->epoch) {
-        gm_rng_permutation((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_SHUFFLE, .step = epoch}, gm_table_rows(s->table), s->order);
+        gm_rng_permutation((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_SHUFFLE, .step = epoch},
+                           gm_table_rows(s->table), s->order);
         s->epoch = epoch;
         s->ordered = true;
     }
@@ -152,10 +165,12 @@ static void batch_close(gm_call *call) {
 const gm_tool gm_batch_tool = {
     .name = "gm-batch",
     .purpose = "Reads CSV, IDX or stream files and writes their rows as batches: tensors x and, with a label, y.",
-    .synopsis = "[-m MODEL] [-b ROWS] FILE...\n       gm-batch --train MODEL,... (-n STEPS | -e EPOCHS) [-b ROWS] [-s SEED] FILE...",
+    .synopsis = "[-m MODEL] [-b ROWS] FILE...\n       gm-batch --train MODEL,... (-n STEPS | -e EPOCHS) [-b ROWS] [-s "
+                "SEED] FILE...",
     .options = options,
     .state_size = sizeof(batch),
     .role = GM_SOURCE,
+    .reads_files = true,
     .open = batch_open,
     .process = batch_process,
     .close = batch_close,

@@ -24,7 +24,7 @@ typedef enum meaning {
 typedef struct tally {
     uint64_t rows, right;
     double log_loss;
-    uint64_t *confusion; /* [classes, classes]: actual, predicted */
+    uint64_t *confusion;           /* [classes, classes]: actual, predicted */
     double *positives, *negatives; /* binary: scores of the rows of the second and of the first class */
     size_t positive_count, negative_count, positive_capacity, negative_capacity;
 } tally;
@@ -48,23 +48,31 @@ typedef struct classify {
 static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(classify, path), "MODEL", "the classifier", 0, 0},
     {"proba", 0, GM_OPTION_FLAG, offsetof(classify, proba), NULL, "the probabilities of all classes", 0, 0},
-    {"eval", 0, GM_OPTION_FLAG, offsetof(classify, eval), NULL, "compare with the label column and print figures", 0, 0},
+    {"eval", 0, GM_OPTION_FLAG, offsetof(classify, eval), NULL, "compare with the label column and print figures", 0,
+     0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static void find_meaning(classify *s, const gm_net *net) {
     gm_activation last = net->layers[net->layer_count - 1].activation;
     size_t known = s->schema ? s->schema->class_count : 0, outputs = net->outputs;
     s->classes = known ? known : outputs;
-    if (last == GM_SOFTMAX && outputs == s->classes) s->meaning = MEANS_PROBABILITIES;
-    else if (outputs == 1 && known == 2) s->meaning = last == GM_SIGMOID ? MEANS_BINARY : MEANS_BINARY_SCORE;
-    else if (outputs > 1 && outputs == known) s->meaning = MEANS_SCORES;
-    else s->meaning = MEANS_OUTPUT, s->classes = outputs;
+    if (last == GM_SOFTMAX && outputs == s->classes)
+        s->meaning = MEANS_PROBABILITIES;
+    else if (outputs == 1 && known == 2)
+        s->meaning = last == GM_SIGMOID ? MEANS_BINARY : MEANS_BINARY_SCORE;
+    else if (outputs > 1 && outputs == known)
+        s->meaning = MEANS_SCORES;
+    else
+        s->meaning = MEANS_OUTPUT, s->classes = outputs;
 }
 
 static int check_options(const classify *s, gm_error *e) {
     bool probable = s->meaning == MEANS_PROBABILITIES || s->meaning == MEANS_BINARY;
-    if (s->proba && !probable) return gm_fail_usage(e, "--proba: the outputs of %s are no probabilities of classes", s->path);
-    if (s->eval && s->meaning == MEANS_OUTPUT) return gm_fail_usage(e, "--eval: %s does not predict the classes of any data it knows", s->path);
+    if (s->proba && s->eval) return gm_fail_usage(e, "--proba and --eval exclude each other");
+    if (s->proba && !probable)
+        return gm_fail_usage(e, "--proba: the outputs of %s are no probabilities of classes", s->path);
+    if (s->eval && s->meaning == MEANS_OUTPUT)
+        return gm_fail_usage(e, "--eval: %s does not predict the classes of any data it knows", s->path);
     return 0;
 }
 
@@ -90,8 +98,8 @@ static int classify_open(gm_call *call, gm_error *e) {
         s->schema = gm_schema_parse(spec->schema, e);
         if (!s->schema) return gm_fail_within(e, "%s: ", s->path);
         if (s->schema->features != spec->net->inputs)
-            return gm_fail(e, "%s takes %zu columns, not the %zu features of its data: it is no classifier of rows", s->path, spec->net->inputs,
-                           s->schema->features);
+            return gm_fail(e, "%s takes %zu columns, not the %zu features of its data: it is no classifier of rows",
+                           s->path, spec->net->inputs, s->schema->features);
     }
     find_meaning(s, spec->net);
     static char *standard_input[] = {"-"};
@@ -100,7 +108,8 @@ static int classify_open(gm_call *call, gm_error *e) {
     if (gm_model_snapshot(s->model, true, &s->state, e) != 0) return -1;
     s->walk = gm_walk_new(spec->net, e);
     if (!s->walk) return -1;
-    s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1, s->schema, s->eval, call->max_tensor, e);
+    s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
+                             s->schema, s->eval, call->max_tensor, e);
     if (!s->source) return -1;
     if (gm_rows_features(s->source) != spec->net->inputs)
         return gm_fail(e, "expected %zu columns, got %zu", spec->net->inputs, gm_rows_features(s->source));
@@ -145,8 +154,10 @@ static void put_header(const classify *s) {
     char number[32];
     if (s->meaning == MEANS_OUTPUT) {
         for (size_t i = 0; i < s->classes; i++) {
-            if (s->classes == 1) fputs("score", stdout);
-            else printf("%sout_%zu", i ? "," : "", i);
+            if (s->classes == 1)
+                fputs("score", stdout);
+            else
+                printf("%sout_%zu", i ? "," : "", i);
         }
     } else {
         put_name("", s->schema && s->schema->label ? s->schema->label : "label");
@@ -176,7 +187,8 @@ static void put_row(const classify *s, const float *score) {
 /* ---- figures ---- */
 
 static int tally_score(double **scores, size_t *count, size_t *capacity, double score, gm_error *e) {
-    if (*count == *capacity && gm_grow(scores, capacity, *count ? 2 * *count : 1024, sizeof **scores, e) != 0) return -1;
+    if (*count == *capacity && gm_grow(scores, capacity, *count ? 2 * *count : 1024, sizeof **scores, e) != 0)
+        return -1;
     (*scores)[(*count)++] = score;
     return 0;
 }
@@ -184,7 +196,8 @@ static int tally_score(double **scores, size_t *count, size_t *capacity, double 
 static int tally_row(classify *s, const float *score, int32_t label, gm_error *e) {
     tally *t = &s->tally;
     size_t best = largest(score, s->classes), actual = (size_t)label;
-    if (label < 0 || actual >= s->classes) return gm_fail(e, "row %llu: class %ld is outside the model's", (unsigned long long)t->rows, (long)label);
+    if (label < 0 || actual >= s->classes)
+        return gm_fail(e, "row %llu: class %ld is outside the model's", (unsigned long long)t->rows, (long)label);
     t->rows++;
     t->right += best == actual;
     t->confusion[actual * s->classes + best]++;
@@ -199,7 +212,8 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The area under the ROC curve: the share of pairs (positive, negative) in the right order, ties half (Mann, Whitney 1947). */
+/* The area under the ROC curve: the share of pairs (positive, negative) in the right order, ties half (Mann, Whitney
+ * 1947). */
 static double area(tally *t) {
     double ordered = 0;
     size_t below = 0, tied;
@@ -236,7 +250,8 @@ static int put_figures(classify *s, gm_error *e) {
             predicted += t->confusion[k * s->classes + i];
             actual += t->confusion[i * s->classes + k];
         }
-        /* a class that was never predicted has no precision, one that never occurred no recall: 0, as others print it */
+        /* a class that was never predicted has no precision, one that never occurred no recall: 0, as others print it
+         */
         put_figure("precision", class_name(s, i, number), predicted ? (double)right / (double)predicted : 0);
         put_figure("recall", class_name(s, i, number), actual ? (double)right / (double)actual : 0);
     }
@@ -256,12 +271,15 @@ static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
     }
     if (n == 0) return s->eval ? put_figures(s, e) : 0;
     gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = s->x, .columns = net->inputs}}};
-    if (gm_walk_forward(s->walk, s->state.blocks, &input, (size_t)n, (gm_mode){.training = false}, s->output, e) != 0) return -1;
+    if (gm_walk_forward(s->walk, s->state.blocks, &input, (size_t)n, (gm_mode){.training = false}, s->output, e) != 0)
+        return -1;
     for (long i = 0; i < n; i++) {
         float *score = s->score;
         row_scores(s, s->output + (size_t)i * net->outputs, score);
-        if (!s->eval) put_row(s, score);
-        else if (tally_row(s, score, s->y[i], e) != 0) return -1;
+        if (!s->eval)
+            put_row(s, score);
+        else if (tally_row(s, score, s->y[i], e) != 0)
+            return -1;
     }
     if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
     return 1;
@@ -289,6 +307,7 @@ const gm_tool gm_classify_tool = {
     .options = options,
     .state_size = sizeof(classify),
     .role = GM_ALONE,
+    .reads_files = true,
     .blas = gm_blas_text,
     .open = classify_open,
     .process = classify_process,

@@ -15,9 +15,12 @@ typedef struct forward {
 
 static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(forward, path), "MODEL", "the model to run", 0, 0},
-    {"input", 'i', GM_OPTION_LIST, offsetof(forward, inputs), "NAME,...", "tensors that are joined to its input (default x)", 0, 0},
-    {"output", 'o', GM_OPTION_TEXT, offsetof(forward, output), "NAME", "the tensor that takes the output (default out)", 0, 0},
-    {"frozen", 0, GM_OPTION_FLAG, offsetof(forward, frozen), NULL, "take the model as it stands, without dropout", 0, 0},
+    {"input", 'i', GM_OPTION_LIST, offsetof(forward, inputs), "NAME,...",
+     "tensors that are joined to its input (default x)", 0, 0},
+    {"output", 'o', GM_OPTION_TEXT, offsetof(forward, output), "NAME", "the tensor that takes the output (default out)",
+     0, 0},
+    {"frozen", 0, GM_OPTION_FLAG, offsetof(forward, frozen), NULL, "take the model as it stands, without dropout", 0,
+     0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int forward_open(gm_call *call, gm_error *e) {
@@ -36,12 +39,14 @@ static int forward_process(gm_call *call, gm_record *r, gm_error *e) {
     static char *const x[] = {"x"};
     gm_input input;
     bool given = s->inputs.count > 0;
-    if (gm_gather_input(r, spec->net, given ? s->inputs.items : x, given ? s->inputs.count : 1, &input, e) != 0) return -1;
+    if (gm_gather_input(r, spec->net, given ? s->inputs.items : x, given ? s->inputs.count : 1, &input, e) != 0)
+        return -1;
     uint64_t step;
     const float *params = gm_follow_params(&s->model, r, &step, e);
     if (!params) return -1;
     for (size_t i = 0; i < input.part_count; i++)
-        if (strcmp(input.parts[i].name, s->output) == 0) return gm_fail(e, "tensor '%s' is both input and output", s->output);
+        if (strcmp(input.parts[i].name, s->output) == 0)
+            return gm_fail(e, "tensor '%s' is both input and output", s->output);
     float *output = gm_record_put_matrix(r, s->output, r->rows, spec->net->outputs, e);
     if (!output) return -1;
     gm_mode mode = {.training = r->has_step && !s->frozen, .seed = spec->seed, .step = r->step};

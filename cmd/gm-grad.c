@@ -24,11 +24,16 @@ typedef struct grad {
 
 static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(grad, path), "MODEL", "the model to run", 0, 0},
-    {"loss", 0, GM_OPTION_TEXT, offsetof(grad, expression), "EXPR", "as in 'bce(x,1) + bce(fake,0)'; see gm-loss(7)", 0, 0},
-    {"input", 'i', GM_OPTION_LIST, offsetof(grad, inputs), "NAME,...", "with --upstream: the tensors the model's input was made of", 0, 0},
-    {"upstream", 0, GM_OPTION_TEXT, offsetof(grad, upstream), "NAME", "take d/NAME, the gradient at this model's output NAME", 0, 0},
-    {"input-grad", 0, GM_OPTION_LIST, offsetof(grad, input_gradients), "NAME,...", "leave d/NAME, the gradient at the input NAME", 0, 0},
-    {"no-param-grad", 0, GM_OPTION_FLAG, offsetof(grad, no_param_grad), NULL, "make no gradients of the parameters", 0, 0},
+    {"loss", 0, GM_OPTION_TEXT, offsetof(grad, expression), "EXPR", "as in 'bce(x,1) + bce(fake,0)'; see gm-loss(7)", 0,
+     0},
+    {"input", 'i', GM_OPTION_LIST, offsetof(grad, inputs), "NAME,...",
+     "with --upstream: the tensors the model's input was made of", 0, 0},
+    {"upstream", 0, GM_OPTION_TEXT, offsetof(grad, upstream), "NAME",
+     "take d/NAME, the gradient at this model's output NAME", 0, 0},
+    {"input-grad", 0, GM_OPTION_LIST, offsetof(grad, input_gradients), "NAME,...",
+     "leave d/NAME, the gradient at the input NAME", 0, 0},
+    {"no-param-grad", 0, GM_OPTION_FLAG, offsetof(grad, no_param_grad), NULL, "make no gradients of the parameters", 0,
+     0},
     {"every", 0, GM_OPTION_U64, offsetof(grad, every), "N", "work only on each N-th step", 1, 1e9},
     {"frozen", 0, GM_OPTION_FLAG, offsetof(grad, frozen), NULL, "take the model as it stands, without dropout", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -37,10 +42,12 @@ static int grad_options(const gm_call *call, const grad *s, gm_error *e) {
     if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
     if (!s->expression == !s->upstream) return gm_fail_usage(e, "give either --loss EXPR or --upstream NAME");
-    if (s->expression && s->inputs.count) return gm_fail_usage(e, "-i goes with --upstream: a loss names its inputs itself");
+    if (s->expression && s->inputs.count)
+        return gm_fail_usage(e, "-i goes with --upstream: a loss names its inputs itself");
     if (s->no_param_grad && !s->input_gradients.count && s->upstream)
         return gm_fail_usage(e, "--no-param-grad without --input-grad leaves nothing to do");
-    if (s->frozen && !s->no_param_grad) return gm_fail_usage(e, "--frozen goes with --no-param-grad: a frozen model is not trained");
+    if (s->frozen && !s->no_param_grad)
+        return gm_fail_usage(e, "--frozen goes with --no-param-grad: a frozen model is not trained");
     return 0;
 }
 
@@ -76,8 +83,10 @@ static int grad_open(gm_call *call, gm_error *e) {
     if (s->expression ? gm_loss_parse(s->expression, &s->loss, e) != 0 : upstream_operand(s, e) != 0) return -1;
     for (size_t i = 0; i < s->input_gradients.count; i++) {
         bool found = false;
-        for (size_t k = 0; k < s->loss.operand_count; k++) found |= operand_has(&s->loss.operands[k], s->input_gradients.items[i]);
-        if (!found) return gm_fail_usage(e, "--input-grad: '%s' is no input of the model here", s->input_gradients.items[i]);
+        for (size_t k = 0; k < s->loss.operand_count; k++)
+            found |= operand_has(&s->loss.operands[k], s->input_gradients.items[i]);
+        if (!found)
+            return gm_fail_usage(e, "--input-grad: '%s' is no input of the model here", s->input_gradients.items[i]);
     }
     if (gm_follow_open(&s->model, s->path, s->frozen, e) != 0) return -1;
     const gm_net *net = gm_model_spec_of(s->model.model)->net;
@@ -115,8 +124,10 @@ static int gather_targets(const grad *s, gm_record *r, gm_target *targets, gm_er
         if (!t->named) continue;
         const gm_tensor *tensor = gm_record_tensor(r, t->target);
         bool whole = tensor && tensor->type != GM_F4 && tensor->type != GM_F8;
-        if (whole && tensor->rank == 1) targets[i].labels = gm_record_labels(r, t->target, e);
-        else targets[i].values = gm_record_finite(r, t->target, &targets[i].columns, e);
+        if (whole && tensor->rank == 1)
+            targets[i].labels = gm_record_labels(r, t->target, e);
+        else
+            targets[i].values = gm_record_finite(r, t->target, &targets[i].columns, e);
         if (!targets[i].labels && !targets[i].values) return -1;
     }
     return 0;
@@ -139,10 +150,12 @@ static int leave_input_gradient(const grad *s, gm_record *r, const gm_input *inp
         size_t at = 0;
         for (size_t k = 0; k < inputs[i].part_count; at += inputs[i].parts[k].columns, k++) {
             if (strcmp(inputs[i].parts[k].name, name) != 0) continue;
-            if (inputs[i].parts[k].labels) return gm_fail(e, "tensor '%s' holds class numbers, which have no gradient", name);
+            if (inputs[i].parts[k].labels)
+                return gm_fail(e, "tensor '%s' holds class numbers, which have no gradient", name);
             size_t columns = inputs[i].parts[k].columns, there = columns;
             bool fresh = !gm_record_tensor(r, full);
-            float *d = fresh ? gm_record_put_matrix(r, full, r->rows, columns, e) : gm_record_matrix(r, full, &there, e);
+            float *d =
+                fresh ? gm_record_put_matrix(r, full, r->rows, columns, e) : gm_record_matrix(r, full, &there, e);
             if (!d) return -1;
             if (there != columns) return gm_fail(e, "tensor '%s': expected %zu columns, got %zu", full, columns, there);
             for (size_t row = 0; row < r->rows; row++)
@@ -167,8 +180,8 @@ static int leave_gradients(const grad *s, gm_record *r, uint64_t step, gm_error 
         const float *g = s->gradient + p->offset;
         size_t bad = gm_first_not_finite(p->count, g);
         if (bad < p->count)
-            return gm_fail(e, "step %llu: %s: gradient of '%s' is not finite at index %zu", (unsigned long long)step, gm_model_path(s->model.model),
-                           p->name, bad);
+            return gm_fail(e, "step %llu: %s: gradient of '%s' is not finite at index %zu", (unsigned long long)step,
+                           gm_model_path(s->model.model), p->name, bad);
         gm_tensor *t = gm_record_put(r, full, GM_F4, p->rank, p->shape, e);
         if (!t) return -1;
         memcpy(t->data, g, p->count * sizeof(float));
@@ -180,16 +193,20 @@ static int leave_gradients(const grad *s, gm_record *r, uint64_t step, gm_error 
         if (gm_map_set(info, "grads", gm_value_map()) != 0) return gm_fail(e, "out of memory");
         grads = gm_map_find(info, "grads");
     }
-    if (gm_map_set(grads, spec->name, gm_value_int((int64_t)step)) != 0 || gm_map_set(info, "blas", gm_value_text(gm_blas_text())) != 0)
+    if (gm_map_set(grads, spec->name, gm_value_int((int64_t)step)) != 0 ||
+        gm_map_set(info, "blas", gm_value_text(gm_blas_text())) != 0)
         return gm_fail(e, "out of memory");
     return 0;
 }
 
-/* The value of the loss: as loss/NAME of this model, and as loss/TENSOR beside each d/TENSOR, for the model upstream. */
+/* The value of the loss: as loss/NAME of this model, and as loss/TENSOR beside each d/TENSOR, for the model upstream.
+ */
 static int leave_loss(const grad *s, gm_record *r, double value, bool trains, gm_error *e) {
     char full[GM_NAME_MAX + 1];
     if (trains) {
-        if (tensor_name(full, "loss", gm_model_spec_of(s->model.model)->name, e) != 0 || gm_record_set_scalar(r, full, value, e) != 0) return -1;
+        if (tensor_name(full, "loss", gm_model_spec_of(s->model.model)->name, e) != 0 ||
+            gm_record_set_scalar(r, full, value, e) != 0)
+            return -1;
     }
     for (size_t i = 0; i < s->input_gradients.count; i++) {
         double before = 0;
@@ -201,7 +218,8 @@ static int leave_loss(const grad *s, gm_record *r, double value, bool trains, gm
 }
 
 /* Takes d/NAME and the loss it belongs to out of the record. */
-static int take_upstream(const grad *s, gm_record *r, const float **cotangent, double *value, bool *valued, gm_error *e) {
+static int take_upstream(const grad *s, gm_record *r, const float **cotangent, double *value, bool *valued,
+                         gm_error *e) {
     char full[GM_NAME_MAX + 1];
     size_t columns, outputs = gm_model_spec_of(s->model.model)->net->outputs;
     if (tensor_name(full, "loss", s->upstream, e) != 0) return -1;
@@ -214,16 +232,12 @@ static int take_upstream(const grad *s, gm_record *r, const float **cotangent, d
     return 0;
 }
 
-/* What the model's step means for this record: which parameters to take, and whether it is to be trained. */
-static const float *grad_params(grad *s, gm_record *r, bool *trains, uint64_t *step, gm_error *e) {
-    const float *params = gm_follow_params(&s->model, r, step, e);
-    *trains = !s->no_param_grad;
-    if (!params || !*trains || !r->has_step || *step <= r->step) return params;
-    /* A run that was killed behind this model's gm-step goes on: the update is done. What it left for the models upstream is made again, from
-     * the parameters as they were. */
-    *trains = false;
-    *step = r->step;
-    return s->input_gradients.count ? gm_follow_params_at(&s->model, r, e) : params;
+/* A model past the record's step: a run that was killed behind this model's gm-step goes on, the update is done. Then
+ * no gradients are made for it; what it leaves for the models upstream is made again, from the parameters as they were.
+ */
+static bool is_trained(const grad *s, const gm_record *r) {
+    if (s->no_param_grad) return false;
+    return !r->has_step || gm_model_step(s->model.model) <= r->step;
 }
 
 static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
@@ -231,20 +245,29 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
     if (s->every > 1 && r->has_step && (r->step + 1) % s->every != 0) return 1;
     gm_input inputs[GM_OPERANDS_MAX];
     gm_target targets[GM_TERMS_MAX];
-    bool trains, valued = s->expression != NULL;
-    uint64_t step = 0;
+    bool trains = is_trained(s, r), wanted = trains || s->no_param_grad || s->input_gradients.count;
+    bool valued = s->expression != NULL;
     double value = 0;
-    const float *params = grad_params(s, r, &trains, &step, e);
-    if (!params) return -1;
-    gm_backward job = {.loss = s->expression ? &s->loss : NULL, .rows = r->rows, .inputs = inputs, .targets = targets, .input_gradients = s->input_gradient};
+    gm_backward job = {.loss = s->expression ? &s->loss : NULL,
+                       .rows = r->rows,
+                       .inputs = inputs,
+                       .targets = targets,
+                       .input_gradients = s->input_gradient};
     if (s->upstream && take_upstream(s, r, &job.cotangent, &value, &valued, e) != 0) return -1;
-    if (trains || s->input_gradients.count || (s->no_param_grad && s->expression)) {
-        if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, targets, e) != 0)) return -1;
-        job.mode = (gm_mode){.training = r->has_step && !s->frozen, .seed = gm_model_spec_of(s->model.model)->seed, .step = r->step};
+    if (wanted) {
+        uint64_t step;
+        const float *params = gm_follow_params(&s->model, r, &step, e);
+        if (!params) return -1;
+        if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, targets, e) != 0))
+            return -1;
+        job.mode = (gm_mode){
+            .training = r->has_step && !s->frozen, .seed = gm_model_spec_of(s->model.model)->seed, .step = r->step};
         job.gradient = trains ? s->gradient : NULL;
         job.value = s->expression ? &value : NULL;
         if (gm_walk_backward(s->walk, params, &job, e) != 0 || gm_follow_check(&s->model, r, e) != 0) return -1;
-        if (!isfinite(value)) return gm_fail(e, "step %llu: %s: the loss is not finite", (unsigned long long)step, gm_model_path(s->model.model));
+        if (!isfinite(value))
+            return gm_fail(e, "step %llu: %s: the loss is not finite", (unsigned long long)step,
+                           gm_model_path(s->model.model));
         for (size_t i = 0; i < s->input_gradients.count; i++)
             if (leave_input_gradient(s, r, inputs, s->input_gradients.items[i], e) != 0) return -1;
         if (trains && leave_gradients(s, r, step, e) != 0) return -1;

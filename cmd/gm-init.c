@@ -20,14 +20,19 @@ typedef struct init {
 
 static const gm_option options[] = {
     {"output", 'o', GM_OPTION_TEXT, offsetof(init, output), "MODEL", "the file to make", 0, 0},
-    {"seed", 's', GM_OPTION_U64, offsetof(init, seed), "SEED", "seed of the initial parameters and of dropout (default 0)", 0, 0},
-    {"name", 0, GM_OPTION_TEXT, offsetof(init, name), "NAME", "the model's name in records (default: from the file's name)", 0, 0},
-    {"optimizer", 0, GM_OPTION_TEXT, offsetof(init, optimizer), "TEXT", "sgd, momentum, rmsprop or adam (default adam:lr=1e-3)", 0, 0},
+    {"seed", 's', GM_OPTION_U64, offsetof(init, seed), "SEED",
+     "seed of the initial parameters and of dropout (default 0)", 0, 0},
+    {"name", 0, GM_OPTION_TEXT, offsetof(init, name), "NAME",
+     "the model's name in records (default: from the file's name)", 0, 0},
+    {"optimizer", 0, GM_OPTION_TEXT, offsetof(init, optimizer), "TEXT",
+     "sgd, momentum, rmsprop or adam (default adam:lr=1e-3)", 0, 0},
     {"init", 0, GM_OPTION_TEXT, offsetof(init, initializer), "TEXT", "glorot (default), he or normal:SIGMA", 0, 0},
     {"data", 0, GM_OPTION_LIST, offsetof(init, data), "FILE,...", "data whose columns the model is to know", 0, 0},
     {"label", 0, GM_OPTION_TEXT, offsetof(init, label), "COLUMN", "the column of the data that holds the class", 0, 0},
-    {"scale", 0, GM_OPTION_TEXT, offsetof(init, scale), "TEXT", "none, standard or range:LOW,HIGH (default standard)", 0, 0},
-    {"from", 0, GM_OPTION_TEXT, offsetof(init, from), "CHECKPOINT", "restore what gm-save or gm-step --checkpoint wrote", 0, 0},
+    {"scale", 0, GM_OPTION_TEXT, offsetof(init, scale), "TEXT", "none, standard or range:LOW,HIGH (default standard)",
+     0, 0},
+    {"from", 0, GM_OPTION_TEXT, offsetof(init, from), "CHECKPOINT",
+     "restore what gm-save or gm-step --checkpoint wrote", 0, 0},
     {"force", 0, GM_OPTION_FLAG, offsetof(init, force), NULL, "replace an existing file", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
@@ -39,7 +44,8 @@ static int init_open(gm_call *call, gm_error *e) {
             return gm_fail_usage(e, "--from restores the whole model: only -o, --name and --force go with it");
         return 0;
     }
-    if (call->argument_count < 2) return gm_fail_usage(e, "INPUT and at least one LAYER are needed, as in `20 dense:128:leaky dense:64:tanh`");
+    if (call->argument_count < 2)
+        return gm_fail_usage(e, "INPUT and at least one LAYER are needed, as in `20 dense:128:leaky dense:64:tanh`");
     if ((s->label || s->scale) && !s->data.count) return gm_fail_usage(e, "--label and --scale go with --data");
     return 0;
 }
@@ -52,7 +58,8 @@ static gm_value *provenance(const gm_call *call) {
             gm_value_free(words);
             words = NULL;
         }
-    if (!map || gm_map_set(map, "made by", gm_value_text("gm-init " GM_VERSION)) != 0 || gm_map_set(map, "words", words) != 0) {
+    if (!map || gm_map_set(map, "made by", gm_value_text("gm-init " GM_VERSION)) != 0 ||
+        gm_map_set(map, "words", words) != 0) {
         gm_value_free(map);
         return NULL;
     }
@@ -80,7 +87,8 @@ static int init_new(gm_call *call, gm_error *e) {
     if (strlen(initializer) >= sizeof spec->init) return gm_fail_usage(e, "--init: '%s' is too long", initializer);
     memcpy(spec->init, initializer, strlen(initializer) + 1);
     if (s->data.count && init_data(s, &words, e) != 0) return -1;
-    spec->net = gm_net_parse(call->arguments[0], (const char *const *)(call->arguments + 1), (size_t)call->argument_count - 1, words, e);
+    spec->net = gm_net_parse(call->arguments[0], (const char *const *)(call->arguments + 1),
+                             (size_t)call->argument_count - 1, words, e);
     if (!spec->net) {
         e->usage = true;
         return -1;
@@ -131,9 +139,11 @@ static void report(const init *s) {
         size_t numeric = s->schema->column_count - categorical;
         if (numeric) n += (size_t)snprintf(text + n, sizeof text - n, "%zu numeric columns, ", numeric);
         if (categorical) n += (size_t)snprintf(text + n, sizeof text - n, "%zu categorical columns, ", categorical);
-        if (s->schema->class_count) n += (size_t)snprintf(text + n, sizeof text - n, "%zu classes (", s->schema->class_count);
+        if (s->schema->class_count)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%zu classes (", s->schema->class_count);
         for (size_t i = 0; i < s->schema->class_count && n < 300; i++)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%.40s %zu", i ? ", " : "", s->schema->classes[i], s->schema->class_rows[i]);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%.40s %zu", i ? ", " : "", s->schema->classes[i],
+                                  s->schema->class_rows[i]);
         if (s->schema->class_count) snprintf(text + n, sizeof text - n, n < 300 ? "), " : ", ...), ");
     }
     printf("%s: %s%zu parameters\n", s->output, text, s->spec.net->numbers);

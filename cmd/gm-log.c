@@ -17,16 +17,17 @@ typedef struct logger {
     uint64_t every;
     bool quiet;
     FILE *csv;
-    char **columns;       /* of the CSV, behind `step` */
+    char **columns; /* of the CSV, behind `step` */
     size_t column_count;
     bool began, terminal;
     uint64_t first, next, total; /* step of the first record, step behind the last one, steps in all or 0 */
     struct timespec start, shown;
-    char last[256];       /* scalars of the last record, as text */
+    char last[256]; /* scalars of the last record, as text */
 } logger;
 
 static const gm_option options[] = {
-    {"output", 'o', GM_OPTION_TEXT, offsetof(logger, output), "FILE", "write step and scalars as CSV; a file that is there is gone on with", 0, 0},
+    {"output", 'o', GM_OPTION_TEXT, offsetof(logger, output), "FILE",
+     "write step and scalars as CSV; a file that is there is gone on with", 0, 0},
     {"every", 0, GM_OPTION_U64, offsetof(logger, every), "N", "write each N-th record's row only", 1, 1e9},
     {"quiet", 'q', GM_OPTION_FLAG, offsetof(logger, quiet), NULL, "no progress and no summary", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -68,7 +69,8 @@ static int columns_from_header(logger *s, char *header, gm_error *e) {
     return 0;
 }
 
-/* A log that an earlier run left: keeps its rows before step `from`, cuts the rest (a half-written row too), and goes on behind them. */
+/* A log that an earlier run left: keeps its rows before step `from`, cuts the rest (a half-written row too), and goes
+ * on behind them. */
 static int csv_resume(logger *s, uint64_t from, gm_error *e) {
     char *line = NULL;
     size_t capacity = 0;
@@ -83,14 +85,16 @@ static int csv_resume(logger *s, uint64_t from, gm_error *e) {
             size_t digits = strcspn(line, ",\n");
             if (line[n - 1] != '\n') break;
             line[digits] = '\0';
-            if (!gm_parse_u64(line, 0, GM_STEP_MAX, &step)) status = gm_fail(e, "%s: exists and has a row whose step is '%.40s'", s->output, line);
+            if (!gm_parse_u64(line, 0, GM_STEP_MAX, &step))
+                status = gm_fail(e, "%s: exists and has a row whose step is '%.40s'", s->output, line);
             if (status != 0 || step >= from) break;
             keep += n;
         }
     }
     free(line);
     if (status != 0) return -1;
-    if (fflush(s->csv) != 0 || ftruncate(fileno(s->csv), keep) != 0 || fseek(s->csv, keep, SEEK_SET) != 0) return gm_fail_errno(e, "%s", s->output);
+    if (fflush(s->csv) != 0 || ftruncate(fileno(s->csv), keep) != 0 || fseek(s->csv, keep, SEEK_SET) != 0)
+        return gm_fail_errno(e, "%s", s->output);
     return 0;
 }
 
@@ -113,9 +117,43 @@ static int csv_begin(logger *s, const gm_record *r, uint64_t step, gm_error *e) 
     return 0;
 }
 
-/* One row; flushed, because a run may be killed at any moment. A scalar that came later than the header has no column. */
+/* A scalar that came later than the header gets a column, empty in the rows before: the file is written anew. */
+static int csv_widen(logger *s, const char *name, gm_error *e) {
+    gm_output out;
+    char *line = NULL;
+    size_t capacity = 0;
+    if (column_add(s, name, strlen(name), e) != 0 || gm_output_open(&out, s->output, e) != 0) return -1;
+    FILE *wide = fdopen(dup(out.fd), "w");
+    rewind(s->csv);
+    for (ssize_t n, row = 0; wide && (n = getline(&line, &capacity, s->csv)) > 0; row++) {
+        line[strcspn(line, "\n")] = '\0';
+        fprintf(wide, "%s,%s\n", line, row == 0 ? name : "");
+    }
+    free(line);
+    if (!wide || ferror(s->csv) || fclose(wide) != 0) {
+        gm_fail_errno(e, "%s", s->output);
+        gm_output_abandon(&out);
+        return -1;
+    }
+    if (gm_output_commit(&out, e) != 0) return -1;
+    fclose(s->csv);
+    s->csv = fopen(s->output, "r+e");
+    return s->csv && fseek(s->csv, 0, SEEK_END) == 0 ? 0 : gm_fail_errno(e, "%s", s->output);
+}
+
+static int csv_columns(logger *s, const gm_record *r, gm_error *e) {
+    for (size_t i = 0; i < r->scalar_count; i++) {
+        size_t c = 0;
+        while (c < s->column_count && strcmp(s->columns[c], r->scalars[i].name) != 0) c++;
+        if (c == s->column_count && csv_widen(s, r->scalars[i].name, e) != 0) return -1;
+    }
+    return 0;
+}
+
+/* One row; flushed, because a run may be killed at any moment. */
 static int csv_row(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
     char number[32];
+    if (csv_columns(s, r, e) != 0) return -1;
     fprintf(s->csv, "%" PRIu64, step);
     for (size_t i = 0; i < s->column_count; i++) {
         double value;
@@ -143,7 +181,8 @@ static void show(logger *s) {
     if (s->total) {
         snprintf(total, sizeof total, "/%" PRIu64 "  %.0f%%", s->total, 100.0 * (double)s->next / (double)s->total);
         double rest = rate > 0 ? (double)(s->total - s->next) / rate : 0;
-        if (s->next < s->total && rest < 360000) snprintf(left, sizeof left, "  %d:%02d left", (int)rest / 60, (int)rest % 60);
+        if (s->next < s->total && rest < 360000)
+            snprintf(left, sizeof left, "  %d:%02d left", (int)rest / 60, (int)rest % 60);
     }
     fprintf(stderr, "\r step %" PRIu64 "%s%s  %.0f it/s%s\033[K", s->next, total, s->last, rate, left);
 }
@@ -182,7 +221,8 @@ static int log_finish(gm_call *call, gm_error *e) {
         return 0;
     }
     double elapsed = seconds_since(&s->start);
-    fprintf(stderr, " step %" PRIu64 "%s  %.0f it/s  %.1f s\n", s->next, s->last, (double)(s->next - s->first) / elapsed, elapsed);
+    fprintf(stderr, " step %" PRIu64 "%s  %.0f it/s  %.1f s\n", s->next, s->last,
+            (double)(s->next - s->first) / elapsed, elapsed);
     return 0;
 }
 

@@ -16,7 +16,8 @@ static const gm_option options[] = {
     {"dist", 0, GM_OPTION_TEXT, offsetof(noise, distribution), "NAME", "normal (default) or uniform in (-1, 1)", 0, 0},
     {"seed", 's', GM_OPTION_U64, offsetof(noise, seed), "SEED", "seed (default 0)", 0, 0},
     {"rows", 'n', GM_OPTION_U64, offsetof(noise, rows), "ROWS", "be a source of this many rows", 1, 1e15},
-    {"batch", 'b', GM_OPTION_SIZE, offsetof(noise, batch), "ROWS", "with -n: rows in a record (default 128)", 1, 1 << 24},
+    {"batch", 'b', GM_OPTION_SIZE, offsetof(noise, batch), "ROWS", "with -n: rows in a record (default 128)", 1,
+     1 << 24},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int noise_open(gm_call *call, gm_error *e) {
@@ -40,7 +41,10 @@ static int noise_process(gm_call *call, gm_record *r, gm_error *e) {
     }
     float *z = gm_record_put_matrix(r, s->output, r->rows, s->columns, e);
     if (!z) return -1;
-    gm_rng rng = {.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream(s->output), .step = r->has_step ? r->step : 0};
+    gm_rng rng = {.seed = s->seed,
+                  .purpose = GM_PURPOSE_NOISE,
+                  .stream = gm_rng_stream(s->output),
+                  .step = r->has_step ? r->step : 0};
     uint64_t first = r->has_step ? 0 : s->done * s->columns;
     gm_rng_noise(rng, s->uniform, first, r->rows * s->columns, z);
     s->done += r->rows;

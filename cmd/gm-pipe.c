@@ -9,18 +9,22 @@
 
 #define STAGES_MAX 64
 
-extern const gm_tool gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_log_tool, gm_noise_tool, gm_sample_tool, gm_show_tool, gm_step_tool;
+extern const gm_tool gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_log_tool, gm_noise_tool, gm_sample_tool,
+    gm_show_tool, gm_step_tool;
 extern const gm_tool gm_classify_tool, gm_init_tool, gm_save_tool, gm_pipe_tool;
 
-static const gm_tool *const tools[] = {&gm_batch_tool, &gm_forward_tool, &gm_grad_tool,     &gm_log_tool,  &gm_noise_tool, &gm_sample_tool,
-                                       &gm_show_tool,  &gm_step_tool,    &gm_classify_tool, &gm_init_tool, &gm_save_tool,  &gm_pipe_tool};
+static const gm_tool *const tools[] = {&gm_batch_tool,    &gm_forward_tool, &gm_grad_tool, &gm_log_tool,
+                                       &gm_noise_tool,    &gm_sample_tool,  &gm_show_tool, &gm_step_tool,
+                                       &gm_classify_tool, &gm_init_tool,    &gm_save_tool, &gm_pipe_tool};
 #define TOOL_COUNT (sizeof tools / sizeof *tools)
 
-typedef struct stage { size_t first, count; } stage; /* words of a command */
+typedef struct stage {
+    size_t first, count;
+} stage; /* words of a command */
 
 typedef struct pipe_state {
-    char *text;    /* all words, each with its NUL */
-    char **words;  /* with a NULL behind each stage's */
+    char *text;   /* all words, each with its NUL */
+    char **words; /* with a NULL behind each stage's */
     size_t word_count, word_capacity;
     stage stages[STAGES_MAX];
     size_t stage_count;
@@ -61,12 +65,15 @@ static const char *word_cut(const char *at, char **out, gm_error *e) {
             gm_fail_usage(e, "'%c' needs a shell: quote it, or run the line with pipes", *at);
             return NULL;
         }
-        if (*at == quote) quote = 0;
-        else if (quote == 0 && (*at == '\'' || *at == '"')) quote = *at;
+        if (*at == quote)
+            quote = 0;
+        else if (quote == 0 && (*at == '\'' || *at == '"'))
+            quote = *at;
         else if (*at == '\\' && quote != '\'' && at[1]) {
             at++;
             if (*at != '\n') *(*out)++ = *at;
-        } else *(*out)++ = *at;
+        } else
+            *(*out)++ = *at;
     }
     if (quote) {
         gm_fail_usage(e, "a quote (%c) is not closed", quote);
@@ -105,32 +112,40 @@ static const gm_tool *find_tool(const char *word, gm_error *e) {
         if (strcmp(tools[i]->name, base) == 0) return tools[i];
     }
     const char *meant = gm_did_you_mean(base, names);
-    if (meant) gm_fail_usage(e, "unknown tool '%s' (did you mean %s?)", word, meant);
-    else gm_fail_usage(e, "'%s' is no gm tool: run the line with shell pipes", word);
+    if (meant)
+        gm_fail_usage(e, "unknown tool '%s' (did you mean %s?)", word, meant);
+    else
+        gm_fail_usage(e, "'%s' is no gm tool: run the line with shell pipes", word);
     return NULL;
 }
 
 /* That calls[i] can stand at its place. */
 static int check_place(const pipe_state *s, size_t i, gm_error *e) {
     const gm_call *c = &s->calls[i];
-    if (c->role == GM_ALONE) return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", c->tool->name);
-    if (c->role == GM_SOURCE && i > 0) return gm_fail_usage(e, "%s makes its own records and can only be the first stage", c->tool->name);
-    if (c->role == GM_SINK && i + 1 < s->stage_count) return gm_fail_usage(e, "%s hands nothing on and can only be the last stage", c->tool->name);
+    if (c->role == GM_ALONE)
+        return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", c->tool->name);
+    if (c->role == GM_SOURCE && i > 0)
+        return gm_fail_usage(e, "%s makes its own records and can only be the first stage", c->tool->name);
+    if (c->role == GM_SINK && i + 1 < s->stage_count)
+        return gm_fail_usage(e, "%s hands nothing on and can only be the last stage", c->tool->name);
     return 0;
 }
 
 static int pipe_open(gm_call *call, gm_error *e) {
     pipe_state *s = call->state;
-    if (call->argument_count != 1) return gm_fail_usage(e, "one word is expected, the whole pipeline in quotes: gm-pipe 'gm-batch ... | gm-log'");
+    if (call->argument_count != 1)
+        return gm_fail_usage(e, "one word is expected, the whole pipeline in quotes: gm-pipe 'gm-batch ... | gm-log'");
     if (split(s, call->arguments[0], e) != 0) return -1;
     for (size_t i = 0; i < s->stage_count; i++) {
         char **words = s->words + s->stages[i].first;
         const gm_tool *tool = find_tool(words[0], e);
         bool done;
         if (!tool) return -1;
-        if (tool->role == GM_ALONE) return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", tool->name);
+        if (tool->role == GM_ALONE)
+            return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", tool->name);
         s->opened = i + 1;
-        if (gm_call_open(tool, (int)s->stages[i].count, words, true, &s->calls[i], &done, e) != 0) return gm_fail_within(e, "%s: ", tool->name);
+        if (gm_call_open(tool, (int)s->stages[i].count, words, true, &s->calls[i], &done, e) != 0)
+            return gm_fail_within(e, "%s: ", tool->name);
         if (done) return gm_fail_usage(e, "%s: --help and --version are not for a pipeline", tool->name);
         if (check_place(s, i, e) != 0) return -1;
     }

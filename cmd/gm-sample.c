@@ -20,9 +20,9 @@ typedef struct sample {
     gm_schema *schema;
     gm_walk *walk;
     size_t height, width;
-    long class;      /* of --label, or -1 */
+    long class; /* of --label, or -1 */
     uint64_t done;
-    float *pixels;   /* for the PNG: all rows */
+    float *pixels; /* for the PNG: all rows */
     int32_t labels[BATCH];
 } sample;
 
@@ -30,11 +30,14 @@ static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(sample, path), "MODEL", "the generator", 0, 0},
     {"rows", 'n', GM_OPTION_U64, offsetof(sample, rows), "ROWS", "rows to draw", 1, 1e15},
     {"seed", 's', GM_OPTION_U64, offsetof(sample, seed), "SEED", "seed of the noise (default 0)", 0, 0},
-    {"label", 0, GM_OPTION_TEXT, offsetof(sample, label), "CLASS", "draw this class only (a model with `classes` in its INPUT)", 0, 0},
-    {"dist", 0, GM_OPTION_TEXT, offsetof(sample, distribution), "NAME", "noise: normal (default) or uniform in (-1, 1)", 0, 0},
+    {"label", 0, GM_OPTION_TEXT, offsetof(sample, label), "CLASS",
+     "draw this class only (a model with `classes` in its INPUT)", 0, 0},
+    {"dist", 0, GM_OPTION_TEXT, offsetof(sample, distribution), "NAME", "noise: normal (default) or uniform in (-1, 1)",
+     0, 0},
     {"csv", 0, GM_OPTION_FLAG, offsetof(sample, csv), NULL, "write CSV, in the units of the data", 0, 0},
     {"png", 0, GM_OPTION_TEXT, offsetof(sample, png), "FILE", "draw the rows as a grid of grey pictures", 0, 0},
-    {"shape", 0, GM_OPTION_TEXT, offsetof(sample, shape), "HxW", "height and width of one picture (IDX data: known)", 0, 0},
+    {"shape", 0, GM_OPTION_TEXT, offsetof(sample, shape), "HxW", "height and width of one picture (IDX data: known)", 0,
+     0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 /* --shape or the data's own, and that it fits the columns. */
@@ -43,8 +46,10 @@ static int sample_shape(sample *s, size_t columns, gm_error *e) {
         s->height = s->schema->height;
         s->width = s->schema->width;
     }
-    if (s->shape && gm_parse_shape(s->shape, &s->height, &s->width) != 0) return gm_fail_usage(e, "--shape: '%s' is not HEIGHTxWIDTH, as in 8x8", s->shape);
-    if (s->height == 0) return gm_fail_usage(e, "--shape HxW is needed: the model does not know how to draw %zu columns", columns);
+    if (s->shape && gm_parse_shape(s->shape, &s->height, &s->width) != 0)
+        return gm_fail_usage(e, "--shape: '%s' is not HEIGHTxWIDTH, as in 8x8", s->shape);
+    if (s->height == 0)
+        return gm_fail_usage(e, "--shape HxW is needed: the model does not know how to draw %zu columns", columns);
     size_t pixels;
     if (!gm_multiply(s->height, s->width, &pixels) || pixels != columns)
         return gm_fail_usage(e, "--shape: %zux%zu is not the model's %zu columns", s->height, s->width, columns);
@@ -80,7 +85,8 @@ static int sample_open(gm_call *call, gm_error *e) {
     if (spec->schema) s->schema = gm_schema_parse(spec->schema, e);
     if (spec->schema && !s->schema) return gm_fail_within(e, "%s: ", s->path);
     bool encoded = s->schema && s->schema->features == net->outputs;
-    if (s->csv && !encoded) return gm_fail(e, "--csv: %s does not generate the columns of any data it knows (see gm-init --data)", s->path);
+    if (s->csv && !encoded)
+        return gm_fail(e, "--csv: %s does not generate the columns of any data it knows (see gm-init --data)", s->path);
     if (sample_label(s, net, e) != 0 || (s->png && sample_shape(s, net->outputs, e) != 0)) return -1;
     /* every row comes from one step of the model, also while it is trained on */
     s->state.blocks = gm_new(net->block, sizeof(float), e);
@@ -94,7 +100,8 @@ static int sample_open(gm_call *call, gm_error *e) {
 /* Classes of n rows: --label's, or drawn as often as in the data. */
 static void draw_labels(sample *s, size_t n, size_t classes) {
     uint32_t words[BATCH];
-    gm_rng_words((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("y")}, s->done, n, words);
+    gm_rng_words((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("y")}, s->done, n,
+                 words);
     for (size_t i = 0; i < n; i++) {
         if (s->class >= 0) {
             s->labels[i] = (int32_t)s->class;
@@ -103,11 +110,11 @@ static void draw_labels(sample *s, size_t n, size_t classes) {
         size_t class = 0;
         if (s->schema && s->schema->class_count == classes && s->schema->rows) {
             uint64_t row = (uint64_t)words[i] * s->schema->rows >> 32;
-            while (class + 1 < classes && row >= s->schema->class_rows[class]) row -= s->schema->class_rows[class++];
+            while (class + 1 < classes && row >= s->schema->class_rows[class]) row -= s->schema->class_rows[class ++];
         } else {
             class = (size_t)((uint64_t)words[i] * classes >> 32);
         }
-        s->labels[i] = (int32_t)class;
+        s->labels[i] = (int32_t) class;
     }
 }
 
@@ -142,7 +149,8 @@ static int draw(sample *s, gm_record *r, size_t n, bool *labelled, float **x, gm
     return gm_walk_forward(s->walk, s->state.blocks, &input, n, (gm_mode){.training = false}, *x, e);
 }
 
-/* Black and white: the scaled range of the data where all columns share one, else what the last activation can reach. */
+/* Black and white: the scaled range of the data where all columns share one, else what the last activation can reach.
+ */
 static void grey_range(const sample *s, float *low, float *high) {
     const gm_net *net = gm_model_spec_of(s->model)->net;
     size_t count = (size_t)s->rows * net->outputs;

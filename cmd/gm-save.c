@@ -12,15 +12,19 @@ typedef struct save {
 } save;
 
 static const gm_option options[] = {
-    {"output", 'o', GM_OPTION_TEXT, offsetof(save, output), "FILE", "write this file, whole or not at all (default: standard output)", 0, 0},
+    {"output", 'o', GM_OPTION_TEXT, offsetof(save, output), "FILE",
+     "write this file, whole or not at all (default: standard output)", 0, 0},
     {"params", 0, GM_OPTION_FLAG, offsetof(save, params), NULL, "leave the optimizer's state out", 0, 0},
-    {"no-provenance", 0, GM_OPTION_FLAG, offsetof(save, no_provenance), NULL, "leave out who made the model, so that equal models give equal bytes", 0, 0},
+    {"no-provenance", 0, GM_OPTION_FLAG, offsetof(save, no_provenance), NULL,
+     "leave out who made the model, so that equal models give equal bytes", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int save_open(gm_call *call, gm_error *e) {
     save *s = call->state;
     if (call->argument_count != 1) return gm_fail_usage(e, "one MODEL is to be named");
-    if (!s->output && isatty(STDOUT_FILENO)) return gm_fail_usage(e, "standard output is a terminal and a stream is binary: give -o FILE or append `| gm-show`");
+    if (!s->output && isatty(STDOUT_FILENO))
+        return gm_fail_usage(
+            e, "standard output is a terminal and a stream is binary: give -o FILE or append `| gm-show`");
     s->model = gm_model_open(call->arguments[0], e);
     return s->model ? 0 : -1;
 }

@@ -13,8 +13,8 @@
 typedef struct show {
     const char *csv, *png, *shape, *tensor;
     bool step, stats, json;
-    gm_model *model;   /* of a file that is a model */
-    int fd;            /* of a file that is a stream, else -1 */
+    gm_model *model; /* of a file that is a model */
+    int fd;          /* of a file that is a stream, else -1 */
     gm_reader *reader;
     size_t height, width;
     bool drawn, headed;
@@ -22,10 +22,12 @@ typedef struct show {
 
 static const gm_option options[] = {
     {"step", 0, GM_OPTION_FLAG, offsetof(show, step), NULL, "of a model: only its step", 0, 0},
-    {"stats", 0, GM_OPTION_FLAG, offsetof(show, stats), NULL, "a line for each tensor: least, largest, mean, deviation, norm", 0, 0},
+    {"stats", 0, GM_OPTION_FLAG, offsetof(show, stats), NULL,
+     "a line for each tensor: least, largest, mean, deviation, norm", 0, 0},
     {"csv", 0, GM_OPTION_TEXT, offsetof(show, csv), "TENSOR", "the rows of this tensor as CSV", 0, 0},
     {"json", 0, GM_OPTION_FLAG, offsetof(show, json), NULL, "a JSON object for each record, or for the model", 0, 0},
-    {"png", 0, GM_OPTION_TEXT, offsetof(show, png), "FILE", "draw the first record's tensor x as a grid of grey pictures", 0, 0},
+    {"png", 0, GM_OPTION_TEXT, offsetof(show, png), "FILE",
+     "draw the first record's tensor x as a grid of grey pictures", 0, 0},
     {"tensor", 0, GM_OPTION_TEXT, offsetof(show, tensor), "NAME", "with --png: this tensor", 0, 0},
     {"shape", 0, GM_OPTION_TEXT, offsetof(show, shape), "HxW", "with --png: height and width of one picture", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -37,7 +39,8 @@ static int show_file(gm_call *call, const char *path, gm_error *e) {
     if (!gm_data_is_stream(path)) {
         s->model = gm_model_open(path, e);
         if (!s->model) return -1;
-        if (s->stats || s->csv || s->png) return gm_fail_usage(e, "--stats, --csv and --png are for streams: try `gm-save %s | gm-show ...`", path);
+        if (s->stats || s->csv || s->png)
+            return gm_fail_usage(e, "--stats, --csv and --png are for streams: try `gm-save %s | gm-show ...`", path);
         return 0;
     }
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -68,20 +71,23 @@ static void model_head(const gm_model *m, char *out, size_t size) {
     const gm_model_spec *spec = gm_model_spec_of(m);
     char optim[256];
     const char *source = gm_map_text(spec->schema, "source", NULL);
-    snprintf(out, size, "%s  model %s%s%s, step %" PRIu64 ", %s, init %s, seed %" PRIu64, gm_model_path(m), spec->name, source ? " of " : "", source ? source : "",
-             gm_model_step(m), gm_optim_text(&spec->optim, optim), spec->init, spec->seed);
+    snprintf(out, size, "%s  model %s%s%s, step %" PRIu64 ", %s, init %s, seed %" PRIu64, gm_model_path(m), spec->name,
+             source ? " of " : "", source ? source : "", gm_model_step(m), gm_optim_text(&spec->optim, optim),
+             spec->init, spec->seed);
 }
 
 static void show_model(const gm_model *m) {
     const gm_net *net = gm_model_spec_of(m)->net;
     char text[1024], input[512];
     model_head(m, text, sizeof text);
-    printf("%s\n  %-24s %8s %12s\n  %-24s %8zu\n", text, "layer", "output", "parameters", gm_net_input_text(net, input, sizeof input) ? "input" : "", net->inputs);
+    printf("%s\n  %-24s %8s %12s\n  %-24s %8zu\n", text, "layer", "output", "parameters",
+           gm_net_input_text(net, input, sizeof input) ? "input" : "", net->inputs);
     for (size_t i = 0; i < net->layer_count; i++) {
         const gm_layer *l = &net->layers[i];
         char name[64];
         size_t numbers = 0;
-        if (l->kind == GM_DROPOUT) snprintf(name, sizeof name, "%zu dropout %g", i, l->rate);
+        if (l->kind == GM_DROPOUT)
+            snprintf(name, sizeof name, "%zu dropout %g", i, l->rate);
         else {
             snprintf(name, sizeof name, "%zu dense %s", i, gm_activation_text(l->activation));
             numbers = net->parameters[l->weights].count + net->parameters[l->biases].count;
@@ -97,9 +103,12 @@ static void show_model(const gm_model *m) {
 static void put_json_text(const char *text) {
     putchar('"');
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\') printf("\\%c", *c);
-        else if (*c < 0x20) printf("\\u%04x", *c);
-        else putchar(*c);
+        if (*c == '"' || *c == '\\')
+            printf("\\%c", *c);
+        else if (*c < 0x20)
+            printf("\\u%04x", *c);
+        else
+            putchar(*c);
     }
     putchar('"');
 }
@@ -107,18 +116,32 @@ static void put_json_text(const char *text) {
 /* JSON has no inf and nan. */
 static void put_json_number(double value) {
     char text[32];
-    if (isfinite(value)) fputs(gm_format_f64(value, text), stdout);
-    else fputs("null", stdout);
+    if (isfinite(value))
+        fputs(gm_format_f64(value, text), stdout);
+    else
+        fputs("null", stdout);
 }
 
 static void put_json_value(const gm_value *v) {
     switch (v->kind) {
-    case GM_NIL: fputs("null", stdout); break;
-    case GM_BOOL: fputs(v->boolean ? "true" : "false", stdout); break;
-    case GM_INT: printf("%" PRId64, v->integer); break;
-    case GM_FLOAT: put_json_number(v->number); break;
-    case GM_TEXT: put_json_text(v->text); break;
-    case GM_BYTES: printf("{\"bytes\":%zu}", v->length); break;
+    case GM_NIL:
+        fputs("null", stdout);
+        break;
+    case GM_BOOL:
+        fputs(v->boolean ? "true" : "false", stdout);
+        break;
+    case GM_INT:
+        printf("%" PRId64, v->integer);
+        break;
+    case GM_FLOAT:
+        put_json_number(v->number);
+        break;
+    case GM_TEXT:
+        put_json_text(v->text);
+        break;
+    case GM_BYTES:
+        printf("{\"bytes\":%zu}", v->length);
+        break;
     case GM_ARRAY:
     case GM_MAP:
         putchar(v->kind == GM_MAP ? '{' : '[');
@@ -150,7 +173,10 @@ static int show_model_json(const gm_model *m, gm_error *e) {
 
 /* ---- tensors ---- */
 
-typedef struct summary { double low, high, mean, deviation, norm; size_t odd; } summary; /* odd: not finite, not counted elsewhere */
+typedef struct summary {
+    double low, high, mean, deviation, norm;
+    size_t odd;
+} summary; /* odd: not finite, not counted elsewhere */
 
 static summary summarize(const gm_tensor *t) {
     summary s = {.low = INFINITY, .high = -INFINITY};
@@ -202,8 +228,10 @@ static void show_json(const gm_record *r, uint64_t number) {
         put_json_number(r->scalars[i].value);
     }
     fputs("},\"info\":", stdout);
-    if (r->info) put_json_value(r->info);
-    else fputs("{}", stdout);
+    if (r->info)
+        put_json_value(r->info);
+    else
+        fputs("{}", stdout);
     fputs("}\n", stdout);
 }
 
@@ -231,33 +259,31 @@ static void show_stats(const gm_record *r, uint64_t number) {
         const gm_tensor *t = &r->tensors[i].tensor;
         char shape[128];
         summary s = summarize(t);
-        printf("  %-20s %s %-10s min %-10.4g max %-10.4g mean %-10.4g deviation %-10.4g norm %-10.4g", r->tensors[i].name, gm_type_text(t->type),
-               gm_shape_text(t, shape), s.low, s.high, s.mean, s.deviation, s.norm);
+        int width = 10; /* in bytes: the sign between two numbers has two */
+        for (const char *c = gm_shape_text(t, shape); *c; c++) width += (*c & 0xC0) == 0x80;
+        printf("  %-20s %s %-*s min %-10.4g max %-10.4g mean %-10.4g deviation %-10.4g norm %-10.4g",
+               r->tensors[i].name, gm_type_text(t->type), width, shape, s.low, s.high, s.mean, s.deviation, s.norm);
         if (s.odd) printf(" not finite %zu", s.odd);
         putchar('\n');
     }
 }
 
-/* Rows of a tensor [rows, columns]; the header, x_0,x_1,..., before the first record's. */
+/* A tensor's rows, whatever the record's are; the header, x_0,x_1,..., before the first record's. */
 static int show_csv(show *s, gm_record *r, gm_error *e) {
     const gm_tensor *t = gm_record_tensor(r, s->csv);
-    size_t columns;
     char number[32];
-    if (!t || t->type == GM_F4) {
-        const float *x = gm_record_matrix(r, s->csv, &columns, e);
-        if (!x) return -1;
-        t = gm_record_tensor(r, s->csv);
-    } else {
-        if (t->rank == 0 || t->shape[0] != r->rows) return gm_fail(e, "tensor '%s' has no axis of %zu rows", s->csv, r->rows);
-        columns = r->rows ? t->count / r->rows : 0;
+    if (!t) {
+        size_t ignored; /* for its message, which lists the tensors that are there */
+        return gm_record_matrix(r, s->csv, &ignored, e) ? 0 : -1;
     }
+    size_t rows = t->rank ? t->shape[0] : 1, columns = rows ? t->count / rows : 0;
     if (!s->headed) {
         s->headed = true;
         if (t->rank < 2) gm_csv_put(stdout, s->csv, strlen(s->csv));
         for (size_t c = 0; t->rank >= 2 && c < columns; c++) printf("%s%s_%zu", c ? "," : "", s->csv, c);
         putchar('\n');
     }
-    for (size_t row = 0; row < r->rows; row++) {
+    for (size_t row = 0; row < rows; row++) {
         for (size_t c = 0; c < columns; c++) {
             double x = gm_tensor_at(t, row * columns + c);
             printf("%s%s", c ? "," : "", t->type == GM_F4 ? gm_format_f32((float)x, number) : gm_format_f64(x, number));
@@ -274,7 +300,8 @@ static int show_png(show *s, gm_record *r, gm_error *e) {
     size_t columns, pixels = s->height * s->width;
     const float *x = gm_record_finite(r, name, &columns, e);
     if (!x) return -1;
-    if (columns != pixels) return gm_fail(e, "tensor '%s' has %zu columns, --shape %s has %zu", name, columns, s->shape, pixels);
+    if (columns != pixels)
+        return gm_fail(e, "tensor '%s' has %zu columns, --shape %s has %zu", name, columns, s->shape, pixels);
     summary range = summarize(gm_record_tensor(r, name));
     float low = (float)range.low, high = range.high > range.low ? (float)range.high : low + 1;
     gm_output out;
@@ -290,8 +317,10 @@ static int show_process(gm_call *call, gm_record *r, gm_error *e) {
     show *s = call->state;
     if (s->model) {
         if (s->json) return show_model_json(s->model, e);
-        if (s->step) printf("%" PRIu64 "\n", gm_model_step(s->model));
-        else show_model(s->model);
+        if (s->step)
+            printf("%" PRIu64 "\n", gm_model_step(s->model));
+        else
+            show_model(s->model);
         return 0;
     }
     if (s->reader) {
@@ -300,9 +329,12 @@ static int show_process(gm_call *call, gm_record *r, gm_error *e) {
     }
     if (s->csv && show_csv(s, r, e) != 0) return -1;
     if (s->png && show_png(s, r, e) != 0) return -1;
-    if (s->json) show_json(r, call->records);
-    else if (s->stats) show_stats(r, call->records);
-    else if (!s->csv && !s->png) show_line(r, call->records, true);
+    if (s->json)
+        show_json(r, call->records);
+    else if (s->stats)
+        show_stats(r, call->records);
+    else if (!s->csv && !s->png)
+        show_line(r, call->records, true);
     /* a watcher of a running pipeline sees each record at once */
     if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
     return 1;
@@ -324,7 +356,8 @@ static void show_close(gm_call *call) {
 const gm_tool gm_show_tool = {
     .name = "gm-show",
     .purpose = "Shows a model as a table of its layers, a stream as a line for each record.",
-    .synopsis = "[--stats | --csv TENSOR | --json | --png FILE --shape HxW] [FILE]\n       gm-show [--step | --json] MODEL",
+    .synopsis =
+        "[--stats | --csv TENSOR | --json | --png FILE --shape HxW] [FILE]\n       gm-show [--step | --json] MODEL",
     .options = options,
     .state_size = sizeof(show),
     .role = GM_SINK,

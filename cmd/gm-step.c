@@ -15,11 +15,11 @@ typedef struct step {
     uint64_t every;
     gm_model *model;
     gm_optim optim;
-    float *gradient;         /* one block; padding stays 0 */
-    size_t blocks;           /* optimizer's, with the accumulated gradients */
+    float *gradient; /* one block; padding stays 0 */
+    size_t blocks;   /* optimizer's, with the accumulated gradients */
     char *checkpoint_file;
     uint64_t checkpoint_every;
-    gm_record *record;       /* a checkpoint's */
+    gm_record *record; /* a checkpoint's */
     gm_state state;
     uint64_t saved_step;
     bool locked, settled, saved, warned;
@@ -28,11 +28,15 @@ typedef struct step {
 static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(step, path), "MODEL", "the model to train", 0, 0},
     {"lr", 0, GM_OPTION_NUMBER, offsetof(step, lr), "RATE", "learning rate in place of the model's", 1e-30, 1e30},
-    {"clip-norm", 0, GM_OPTION_NUMBER, offsetof(step, clip_norm), "NORM", "scale the gradient down to this L2 norm", 1e-30, 1e30},
-    {"clip-weights", 0, GM_OPTION_NUMBER, offsetof(step, clip_weights), "LIMIT", "keep every parameter within -LIMIT..LIMIT", 1e-30, 1e30},
-    {"accumulate", 0, GM_OPTION_SIZE, offsetof(step, accumulate), "N", "apply the mean of N records' gradients at once", 1, 1e9},
+    {"clip-norm", 0, GM_OPTION_NUMBER, offsetof(step, clip_norm), "NORM", "scale the gradient down to this L2 norm",
+     1e-30, 1e30},
+    {"clip-weights", 0, GM_OPTION_NUMBER, offsetof(step, clip_weights), "LIMIT",
+     "keep every parameter within -LIMIT..LIMIT", 1e-30, 1e30},
+    {"accumulate", 0, GM_OPTION_SIZE, offsetof(step, accumulate), "N", "apply the mean of N records' gradients at once",
+     1, 1e9},
     {"every", 0, GM_OPTION_U64, offsetof(step, every), "N", "update on each N-th step only", 1, 1e9},
-    {"checkpoint", 0, GM_OPTION_TEXT, offsetof(step, checkpoint), "FILE[:EVERY]", "save the model at the end, and each EVERY steps", 0, 0},
+    {"checkpoint", 0, GM_OPTION_TEXT, offsetof(step, checkpoint), "FILE[:EVERY]",
+     "save the model at the end, and each EVERY steps", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int step_checkpoint_option(step *s, gm_error *e) {
@@ -40,7 +44,8 @@ static int step_checkpoint_option(step *s, gm_error *e) {
     bool every = colon && colon[1] != '\0' && strspn(colon + 1, "0123456789") == strlen(colon + 1);
     if (every && !gm_parse_u64(colon + 1, 1, GM_STEP_MAX, &s->checkpoint_every))
         return gm_fail_usage(e, "--checkpoint: '%s' is not a number of steps", colon + 1);
-    s->checkpoint_file = gm_copy_text(s->checkpoint, every ? (size_t)(colon - s->checkpoint) : strlen(s->checkpoint), e);
+    s->checkpoint_file =
+        gm_copy_text(s->checkpoint, every ? (size_t)(colon - s->checkpoint) : strlen(s->checkpoint), e);
     if (!s->checkpoint_file) return -1;
     if (!*s->checkpoint_file) return gm_fail_usage(e, "--checkpoint: no file is named in '%s'", s->checkpoint);
     return 0;
@@ -57,7 +62,9 @@ static int step_open(gm_call *call, gm_error *e) {
     s->optim = spec->optim;
     if (s->lr > 0) s->optim.lr = s->lr;
     if (s->accumulate > 1 && !s->optim.accumulate)
-        return gm_fail_usage(e, "--accumulate: %s keeps no room for gradients: make it with --optimizer ...,accumulate=%zu", s->path, s->accumulate);
+        return gm_fail_usage(
+            e, "--accumulate: %s keeps no room for gradients: make it with --optimizer ...,accumulate=%zu", s->path,
+            s->accumulate);
     if (s->accumulate) s->optim.accumulate = s->optim.accumulate ? s->accumulate : 0;
     s->blocks = gm_optim_blocks(&spec->optim);
     if (gm_model_lock(s->model, e) != 0) return -1;
@@ -91,8 +98,8 @@ static void drop_gradients(const gm_model_spec *spec, gm_record *r) {
 static int check_fresh(const gm_model_spec *spec, const gm_record *r, gm_error *e) {
     int64_t at = gm_map_int(gm_map_get(r->info, "grads"), spec->name, (int64_t)r->step);
     if (at == (int64_t)r->step) return 0;
-    return gm_fail(e, "gradients of %s were computed at step %lld, the record is of step %llu: stale", spec->name, (long long)at,
-                   (unsigned long long)r->step);
+    return gm_fail(e, "gradients of %s were computed at step %lld, the record is of step %llu: stale", spec->name,
+                   (long long)at, (unsigned long long)r->step);
 }
 
 static int take_gradients(step *s, gm_record *r, gm_error *e) {
@@ -107,11 +114,13 @@ static int take_gradients(step *s, gm_record *r, gm_error *e) {
         if (t->type != GM_F4 || t->rank != p->rank || memcmp(t->shape, p->shape, p->rank * sizeof *p->shape) != 0) {
             char got[128], wanted[128];
             gm_tensor like = {.rank = p->rank, .shape = {p->shape[0], p->shape[1]}};
-            return gm_fail(e, "tensor '%s': expected <f4 %s, got %s %s", name, gm_shape_text(&like, wanted), gm_type_text(t->type), gm_shape_text(t, got));
+            return gm_fail(e, "tensor '%s': expected <f4 %s, got %s %s", name, gm_shape_text(&like, wanted),
+                           gm_type_text(t->type), gm_shape_text(t, got));
         }
         size_t bad = gm_first_not_finite(p->count, t->data);
         if (bad < p->count)
-            return gm_fail(e, "step %llu: %s: tensor '%s' is not finite at index %zu", (unsigned long long)r->step, s->path, name, bad);
+            return gm_fail(e, "step %llu: %s: tensor '%s' is not finite at index %zu", (unsigned long long)r->step,
+                           s->path, name, bad);
         memcpy(s->gradient + p->offset, t->data, p->count * sizeof(float));
     }
     return 0;
@@ -168,8 +177,10 @@ static int update(step *s, uint64_t record_step, gm_error *e) {
     if (bad < floats) {
         size_t i = 0;
         while (i + 1 < spec->net->parameter_count && spec->net->parameters[i + 1].offset <= bad % block) i++;
-        return gm_fail(e, "step %llu: %s: the update makes '%s'%s not finite (learning rate %g); the model stays at this step", (unsigned long long)record_step,
-                       s->path, spec->net->parameters[i].name, bad < block ? "" : "'s optimizer state", s->optim.lr);
+        return gm_fail(
+            e, "step %llu: %s: the update makes '%s'%s not finite (learning rate %g); the model stays at this step",
+            (unsigned long long)record_step, s->path, spec->net->parameters[i].name,
+            bad < block ? "" : "'s optimizer state", s->optim.lr);
     }
     gm_model_publish(s->model, view.updates + 1, 0);
     return 0;
@@ -195,7 +206,19 @@ static void note_blas(step *s, const gm_call *call, const gm_record *r) {
     const char *blas = gm_map_text(r->info, "blas", NULL);
     if (!blas || s->warned || gm_model_note_blas(s->model, blas)) return;
     s->warned = true;
-    gm_say(call->tool->name, "%s was trained with %s before, now with %s: the run goes on, with other bits", s->path, gm_model_blas(s->model), blas);
+    gm_say(call->tool->name, "%s was trained with %s before, now with %s: the run goes on, with other bits", s->path,
+           gm_model_blas(s->model), blas);
+}
+
+/* info.stepped.NAME: readers of this model behind here take it at the next step, exactly. */
+static int leave_mark(const char *name, gm_record *r, gm_error *e) {
+    gm_value *info = gm_record_info(r, e);
+    if (!info) return -1;
+    if (!gm_map_find(info, "stepped") && gm_map_set(info, "stepped", gm_value_map()) != 0)
+        return gm_fail(e, "out of memory");
+    if (gm_map_set(gm_map_find(info, "stepped"), name, gm_value_int((int64_t)r->step + 1)) != 0)
+        return gm_fail(e, "out of memory");
+    return 0;
 }
 
 static int step_process(gm_call *call, gm_record *r, gm_error *e) {
@@ -203,17 +226,19 @@ static int step_process(gm_call *call, gm_record *r, gm_error *e) {
     uint64_t at = gm_model_step(s->model);
     if (!r->has_step) return gm_fail(e, "the record has no step: a training pipeline begins with gm-batch --train");
     if (r->step > at)
-        return gm_fail(e, "the record is of step %llu, %s is at step %llu: records between are missing", (unsigned long long)r->step, s->path,
-                       (unsigned long long)at);
+        return gm_fail(e, "the record is of step %llu, %s is at step %llu: records between are missing",
+                       (unsigned long long)r->step, s->path, (unsigned long long)at);
     if (r->step == at) {
         bool turn = s->every <= 1 || (r->step + 1) % s->every == 0;
-        if (!turn) gm_model_skip(s->model);
-        else if (take_gradients(s, r, e) != 0 || update(s, r->step, e) != 0) return -1;
+        if (!turn)
+            gm_model_skip(s->model);
+        else if (take_gradients(s, r, e) != 0 || update(s, r->step, e) != 0)
+            return -1;
         note_blas(s, call, r);
         if (s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
     }
     drop_gradients(gm_model_spec_of(s->model), r);
-    return 1;
+    return leave_mark(gm_model_spec_of(s->model)->name, r, e) == 0 ? 1 : -1;
 }
 
 static int step_finish(gm_call *call, gm_error *e) {
@@ -228,7 +253,8 @@ static void step_close(gm_call *call) {
     step *s = call->state;
     /* after a failure too the model is at the end of a step, and says so on the disk */
     gm_error ignored;
-    if (s->locked && !s->settled && gm_model_settle(s->model, &ignored) != 0) gm_say(call->tool->name, "%s", ignored.text);
+    if (s->locked && !s->settled && gm_model_settle(s->model, &ignored) != 0)
+        gm_say(call->tool->name, "%s", ignored.text);
     gm_model_close(s->model);
     gm_record_free(s->record);
     free(s->state.blocks);

@@ -154,6 +154,18 @@ assert len(rows) == 18 and rows[-1]["rows"] == 97 and rows[0]["tensors"]["x"]["s
     cmp not-a-log.csv wine.csv
 }
 
+@test "gm-log gives a scalar that comes later a column of its own" {
+    gm-init -o w.gm --data wine.csv --label cultivar features dense:classes:softmax >/dev/null
+    gm-batch -b 32 --train w.gm -n 9 wine.csv | gm-grad -m w.gm --no-param-grad --every 4 --loss 'l2()' --frozen >/dev/null
+    gm-init -o v.gm --data wine.csv --label cultivar features dense:classes:softmax >/dev/null
+    gm-batch -b 32 --train w.gm,v.gm -n 9 wine.csv | gm-grad -m w.gm --loss 'ce(x,y)' | gm-step -m w.gm |
+        gm-grad -m v.gm --every 4 --loss 'ce(x,y)' | gm-step -m v.gm --every 4 | gm-log -q -o run.csv
+    gm_assert_equal "$(head -1 run.csv)" "step,loss/w,loss/v"
+    gm_assert_equal "$(awk -F, '$3 != "" { printf "%s ", $1 }' run.csv)" "step 3 7 "
+    awk -F, 'NF != 3 { exit 1 }' run.csv
+    gm_assert_equal "$(wc -l <run.csv)" 10
+}
+
 @test "gm-save --params leaves the state out, and restores" {
     gm-init -o w.gm --data wine.csv --label cultivar features dense:classes:softmax >/dev/null
     gm-batch -b 32 --train w.gm -n 9 wine.csv | gm-grad -m w.gm --loss 'ce(x,y)' | gm-step -m w.gm | gm-log -q

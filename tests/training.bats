@@ -106,6 +106,38 @@ killed() { # SUFFIX STEPS COMMAND...
     awk -F, 'NR == 2 { first = $2 } { last = $2 } END { exit !(last < first) }' aea.csv
 }
 
+@test "three models in a row: each is read at exactly the record's step, also when the run died between their steps" {
+    for way in a b; do
+        gm-init -o P$way.gm --name P -s 1 --data digits.csv --label digit --scale range:-1,1 features dense:24:tanh >/dev/null
+        gm-init -o Q$way.gm --name Q -s 2 24 dense:16:tanh >/dev/null
+        gm-init -o R$way.gm --name R -s 3 --data digits.csv --label digit --scale range:-1,1 16 dense:features:tanh >/dev/null
+    done
+    head_of() {
+        echo "gm-batch -b 50 --train P$1.gm,Q$1.gm,R$1.gm -n $2 digits.csv | gm-forward -m P$1.gm -o p | gm-forward -m Q$1.gm -i p -o q |
+            gm-grad -m R$1.gm --loss 'mse(q,x)' --input-grad q | gm-step -m R$1.gm"
+    }
+    middle() { echo "| gm-grad -m Q$1.gm -i p --upstream q --input-grad p | gm-step -m Q$1.gm"; }
+    tail_of() { echo "| gm-grad -m P$1.gm -i x --upstream p | gm-step -m P$1.gm | gm-log -q"; }
+    bash -euo pipefail -c "$(head_of a 30) $(middle a) $(tail_of a)"
+    bash -euo pipefail -c "$(head_of b 10) $(middle b) $(tail_of b)"
+    bash -euo pipefail -c "$(head_of b 11) $(middle b) >/dev/null" # Q and R take step 10, P does not
+    gm_assert_equal "$(gm-show --step Pb.gm) $(gm-show --step Qb.gm) $(gm-show --step Rb.gm)" "10 11 11"
+    bash -euo pipefail -c "$(head_of b 20) $(middle b) $(tail_of b)"
+    bash -euo pipefail -c "$(head_of b 21) >/dev/null" # R alone
+    gm-pipe "$(head_of b 30) $(middle b) $(tail_of b)"
+    for name in P Q R; do gm_same_model $name''a.gm $name''b.gm; done
+}
+
+@test "a model that another run trained is read with --frozen, and a reader that would guess says so" {
+    gm-init -o E.gm -s 1 13 dense:4:tanh >/dev/null
+    gm-init -o w.gm -s 2 --data wine.csv --label cultivar 4 dense:classes:softmax >/dev/null
+    gm-batch -b 32 --train E.gm -n 7 --scale standard --label cultivar wine.csv | gm-grad -m E.gm --loss 'mse(x,0)' | gm-step -m E.gm | gm-log -q
+    run -1 bash -c "gm-batch -b 32 --train w.gm -n 5 wine.csv | gm-forward -m E.gm -o code 2>&1 >/dev/null"
+    [[ $output == *"record 0: E.gm is at step 7 and no longer knows step 0: "*"--frozen"* ]]
+    gm-batch -b 32 --train w.gm -n 5 wine.csv | gm-forward -m E.gm --frozen -o code | gm-grad -m w.gm --loss 'ce(code,y)' | gm-step -m w.gm | gm-log -q
+    gm_assert_equal "$(gm-show --step w.gm) $(gm-show --step E.gm)" "5 7"
+}
+
 @test "gm-sample and gm-show read a model while it trains, without disturbing it or being disturbed" {
     init_pair a
     init_pair b

@@ -5,14 +5,14 @@
 #include "gm/base.h"
 
 /* C[m,n] = A[m,k] B[k,n] + beta C. One thread; a single row or column goes through the matrix-vector product. */
-void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
-               size_t ldc);
+void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+               float *c, size_t ldc);
 /* C[m,n] = A[m,k] B[n,k]' + beta C. */
-void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
-                  size_t ldc);
+void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                  float *c, size_t ldc);
 /* C[m,n] = A[k,m]' B[k,n] + beta C. */
-void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
-                  size_t ldc);
+void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                  float *c, size_t ldc);
 
 /* "OpenBLAS 0.3.21 SkylakeX": library, version and the kernel in use. Another kernel gives other bits. */
 const char *gm_blas_text(void);

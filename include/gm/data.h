@@ -12,19 +12,23 @@
 
 typedef struct gm_csv gm_csv;
 
-typedef struct gm_field { const char *text; size_t length; } gm_field; /* a NUL stands behind text */
+typedef struct gm_field {
+    const char *text;
+    size_t length;
+} gm_field; /* a NUL stands behind text */
 
-/* RFC 4180 through libcsv: comma, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is for messages.
- * The first row is the header. A row with another number of fields, an unclosed quote (named by the line where it opened) and a field above 1 MiB are errors
- * that name the line. Reads `fd` in blocks; holds one block of rows. The reader does not own fd. */
+/* RFC 4180 through libcsv: comma, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is for
+ * messages. The first row is the header. A row with another number of fields, an unclosed quote (named by the line
+ * where it opened) and a field above 1 MiB are errors that name the line. Reads `fd` in blocks; holds one block of
+ * rows. The reader does not own fd. */
 GM_MUST_USE gm_csv *gm_csv_new(int fd, const char *name, gm_error *e);
 void gm_csv_free(gm_csv *c);
 size_t gm_csv_columns(const gm_csv *c);
 const char *gm_csv_column(const gm_csv *c, size_t i);
 /* The column's index, or -1. */
 long gm_csv_find(const gm_csv *c, const char *name);
-/* Next row: 1 with *fields (columns of them, good until the next call) and *line (where the row begins, from 1); 0 at the end; -1.
- * Answers with whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */
+/* Next row: 1 with *fields (columns of them, good until the next call) and *line (where the row begins, from 1); 0 at
+ * the end; -1. Answers with whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */
 GM_MUST_USE int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e);
 /* True if a further row can be had without reading from the descriptor. */
 bool gm_csv_ready(const gm_csv *c);
@@ -39,22 +43,24 @@ bool gm_data_is_stream(const char *path);
 
 typedef struct gm_rows gm_rows;
 
-/* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema` (may be NULL only for streams)
- * says how to encode and must outlive the reader; columns of a CSV are matched by name, in any order, extra ones are
- * ignored. With `need_label` a missing label column is an error; else labels are used where there are any. */
-GM_MUST_USE gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label, size_t max_tensor,
-                                  gm_error *e);
+/* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema`
+ * (may be NULL only for streams) says how to encode and must outlive the reader; columns of a CSV are matched by name,
+ * in any order, extra ones are ignored. With `need_label` a missing label column is an error; else labels are used
+ * where there are any. */
+GM_MUST_USE gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
+                                  size_t max_tensor, gm_error *e);
 void gm_rows_close(gm_rows *d);
 bool gm_rows_labelled(const gm_rows *d); /* each row has a class number */
 size_t gm_rows_features(const gm_rows *d);
-/* Up to `wanted` rows in file order: their features [wanted, features] and class numbers (if labelled; may be NULL). Returns the rows
- * (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1. */
+/* Up to `wanted` rows in file order: their features [wanted, features] and class numbers (if labelled; may be NULL).
+ * Returns the rows (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1.
+ */
 GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e);
 
 /* All rows in memory, for shuffled batches. Bytes of IDX pictures stay bytes until they are picked. */
 typedef struct gm_table gm_table;
-GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, bool need_label, size_t max_tensor,
-                                    gm_error *e);
+GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
+                                    size_t max_tensor, gm_error *e);
 void gm_table_free(gm_table *t);
 size_t gm_table_rows(const gm_table *t);
 size_t gm_table_features(const gm_table *t);
@@ -71,9 +77,10 @@ void gm_decode_rows(FILE *f, const gm_schema *s, size_t n, const float *x, const
 
 /* ---- PNG ---- */
 
-/* Writes a grid of n grey pictures [n, height * width] to an open file; low..high becomes black..white (clipped). `columns` pictures side by side (0:
- * the square root of n, rounded up), one pixel between them, each pixel `zoom` times as wide and high (0: so that the picture is about 600 wide). */
-GM_MUST_USE int gm_png_grid(int fd, size_t n, size_t height, size_t width, size_t columns, size_t zoom, const float *pixels, float low,
-                            float high, gm_error *e);
+/* Writes a grid of n grey pictures [n, height * width] to an open file; low..high becomes black..white (clipped).
+ * `columns` pictures side by side (0: the square root of n, rounded up), one pixel between them, each pixel `zoom`
+ * times as wide and high (0: so that the picture is about 600 wide). */
+GM_MUST_USE int gm_png_grid(int fd, size_t n, size_t height, size_t width, size_t columns, size_t zoom,
+                            const float *pixels, float low, float high, gm_error *e);
 
 #endif

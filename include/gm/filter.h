@@ -1,7 +1,7 @@
 /* filter.h: a tool is a filter object: open (options), process (a record in, the same record out, changed), close.
  *
- * A shell pipe links filters as processes, gm-pipe links the same objects in one process. A tool that works alone (gm-init) is
- * the same object without streams. This is the only module, with cmd/, that prints.
+ * A shell pipe links filters as processes, gm-pipe links the same objects in one process. A tool that works alone
+ * (gm-init) is the same object without streams. This is the only module, with cmd/, that prints.
  */
 #ifndef GM_FILTER_H
 #define GM_FILTER_H
@@ -20,16 +20,19 @@ typedef enum gm_option_kind {
     GM_OPTION_LIST    /* gm_list: texts between commas; given again, they are added */
 } gm_option_kind;
 
-typedef struct gm_list { size_t count; char **items; } gm_list;
+typedef struct gm_list {
+    size_t count;
+    char **items;
+} gm_list;
 
 typedef struct gm_option {
-    const char *name;     /* long name, or NULL at the end of a table */
-    char letter;          /* short name or 0 */
+    const char *name; /* long name, or NULL at the end of a table */
+    char letter;      /* short name or 0 */
     gm_option_kind kind;
     size_t offset;        /* of the variable in the filter's state */
     const char *argument; /* its name in --help; NULL for a flag */
     const char *help;
-    double low, high;     /* for numbers; both 0: any */
+    double low, high; /* for numbers; both 0: any */
 } gm_option;
 
 typedef enum gm_role {
@@ -44,10 +47,10 @@ typedef struct gm_call {
     void *state;        /* tool->state_size bytes, zeroed, then options */
     int argument_count; /* what is left behind the options */
     char **arguments;
-    gm_role role;       /* the tool's; open may change it (gm-noise -n is a source) */
-    uint64_t records;   /* processed so far: the number of the record in process */
-    bool fused;         /* runs inside gm-pipe */
-    int status;         /* exit status of a call that succeeded (gm-pipe: that of its stages) */
+    gm_role role;     /* the tool's; open may change it (gm-noise -n is a source) */
+    uint64_t records; /* processed so far: the number of the record in process */
+    bool fused;       /* runs inside gm-pipe */
+    int status;       /* exit status of a call that succeeded (gm-pipe: that of its stages) */
     size_t max_tensor;
     gm_list drop;
     size_t threads;
@@ -61,10 +64,13 @@ typedef struct gm_tool {
     const gm_option *options;
     size_t state_size;
     gm_role role;
-    const char *(*blas)(void); /* gm_blas_text for a tool that links BLAS: --version names it, -j is an option; else NULL */
+    bool reads_files; /* streams too: --max-tensor is an option, as it is of filters and sinks */
+    const char *(*blas)(
+        void); /* gm_blas_text for a tool that links BLAS: --version names it, -j is an option; else NULL */
     /* Reads the options, opens models. 0, -1. */
     int (*open)(gm_call *call, gm_error *e);
-    /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources, tools alone); -1. */
+    /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources, tools
+     * alone); -1. */
     int (*process)(gm_call *call, gm_record *r, gm_error *e);
     /* The stream ended well. 0, -1. May be NULL. */
     int (*finish)(gm_call *call, gm_error *e);
@@ -76,11 +82,12 @@ typedef struct gm_tool {
 int gm_tool_main(const gm_tool *tool, int argc, char **argv);
 
 /* Parses a command's words into a call (state allocated) and opens it. *done: --help or --version was answered. */
-GM_MUST_USE int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call *call, bool *done, gm_error *e);
+GM_MUST_USE int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call *call, bool *done,
+                             gm_error *e);
 void gm_call_close(gm_call *call);
 
-/* Runs opened calls as one pipeline, records handed on in memory. Reads standard input if the first is no source, writes
- * standard output if the last is no sink. Messages name the tool. Returns the exit status. */
+/* Runs opened calls as one pipeline, records handed on in memory. Reads standard input if the first is no source,
+ * writes standard output if the last is no sink. Messages name the tool. Returns the exit status. */
 int gm_run_pipeline(gm_call *const *calls, size_t count);
 
 /* One line on stderr: "gm-grad: text". */
@@ -88,23 +95,21 @@ void gm_say(const char *tool, const char *format, ...) GM_PRINTF(2, 3);
 
 /* ---- a model as training reads it ---- */
 
-/* The models that filters read: with a step in the record, waits for that step and reads in place; `frozen` or without a step, a copy of
- * the model as it stands. */
+/* A model that filters read. With a step k in the record: its parameters at exactly step k, or k + 1 behind its own
+ * gm-step (which leaves info.stepped.NAME), read in place; so bits do not depend on how far other processes are.
+ * Frozen, or without a step: a copy of the model as it stands. */
 typedef struct gm_follow {
     gm_model *model;
     bool frozen;
     gm_view view;
-    gm_state copy;       /* copy.blocks NULL: none was made */
+    gm_state copy; /* copy.blocks NULL: none was made */
     uint64_t copy_word;
-    bool copied;         /* what gm_follow_params gave last was the copy */
+    bool copied; /* what gm_follow_params gave last was the copy */
 } gm_follow;
 GM_MUST_USE int gm_follow_open(gm_follow *f, const char *path, bool frozen, gm_error *e);
 void gm_follow_close(gm_follow *f);
-/* Parameters for this record; *step is the step they stand at. */
+/* Parameters for this record; *step is the step they stand at. Waits for a model that has not got there. */
 GM_MUST_USE const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e);
-/* Parameters as they stood at the record's own step, for a model that may be one update ahead (a run that was killed between two
- * gm-steps goes on). Call after gm_follow_params. */
-GM_MUST_USE const float *gm_follow_params_at(gm_follow *f, const gm_record *r, gm_error *e);
 /* After use: -1 if the writer overtook the reader meanwhile. */
 GM_MUST_USE int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e);
 
@@ -118,6 +123,7 @@ GM_MUST_USE int gm_parse_shape(const char *text, size_t *height, size_t *width);
 
 /* "tensor 'x'" parts of an input from -i NAME,NAME: values, or class numbers for parts of kind CLASSES. */
 struct gm_input;
-GM_MUST_USE int gm_gather_input(gm_record *r, const gm_net *net, char *const *names, size_t count, struct gm_input *input, gm_error *e);
+GM_MUST_USE int gm_gather_input(gm_record *r, const gm_net *net, char *const *names, size_t count,
+                                struct gm_input *input, gm_error *e);
 
 #endif

@@ -1,7 +1,8 @@
 /* grad.h: running a network forward and backward over a batch.
  *
- * A gm_walk owns the buffers for one network. Work is cut into chunks of GM_CHUNK rows that go through all layers without
- * a barrier, and weight gradients into slices of GM_SLICE rows of W, so bits do not depend on the number of threads.
+ * A gm_walk owns the buffers for one network. Work is cut into chunks of GM_CHUNK rows that go through all layers
+ * without a barrier, and weight gradients into slices of GM_SLICE rows of W, so bits do not depend on the number of
+ * threads.
  */
 #ifndef GM_GRAD_H
 #define GM_GRAD_H
@@ -24,35 +25,48 @@ typedef struct gm_input_part {
     size_t columns;
 } gm_input_part;
 
-/* An input of the network: parts joined from left to right. gm_input_check: that the widths fit the network ("tensor 'z': expected
- * 20 columns, got 100") and labels are inside their classes. */
-typedef struct gm_input { size_t part_count; gm_input_part parts[GM_PARTS_MAX]; } gm_input;
+/* An input of the network: parts joined from left to right. gm_input_check: that the widths fit the network ("tensor
+ * 'z': expected 20 columns, got 100") and labels are inside their classes. */
+typedef struct gm_input {
+    size_t part_count;
+    gm_input_part parts[GM_PARTS_MAX];
+} gm_input;
 GM_MUST_USE int gm_input_check(const gm_input *input, const gm_net *net, size_t rows, gm_error *e);
 
-/* Dropout is active when training; masks are number (operand * rows + row) * units + unit of (seed, DROPOUT, layer, step). */
-typedef struct gm_mode { bool training; uint64_t seed, step; } gm_mode;
+/* Dropout is active when training; masks are number (operand * rows + row) * units + unit of (seed, DROPOUT, layer,
+ * step). */
+typedef struct gm_mode {
+    bool training;
+    uint64_t seed, step;
+} gm_mode;
 
 /* output[rows, outputs] = network(input). params: a block of gm_net. */
-GM_MUST_USE int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode, float *output,
-                                gm_error *e);
+GM_MUST_USE int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode,
+                                float *output, gm_error *e);
 
-/* A term's target: numbers [rows, columns] (columns 1 or the network's outputs) or class numbers [rows]; neither for a number in the text. */
-typedef struct gm_target { const float *values; const int32_t *labels; size_t columns; } gm_target;
+/* A term's target: numbers [rows, columns] (columns 1 or the network's outputs) or class numbers [rows]; neither for a
+ * number in the text. */
+typedef struct gm_target {
+    const float *values;
+    const int32_t *labels;
+    size_t columns;
+} gm_target;
 
 typedef struct gm_backward {
-    const gm_loss *loss;         /* or NULL: then `cotangent` is d loss / d output of the one input */
-    const float *cotangent;      /* [rows, outputs] */
-    size_t rows;                 /* of every input */
-    const gm_input *inputs;      /* one for each operand of the loss, or one */
-    const gm_target *targets;    /* one for each term of the loss */
+    const gm_loss *loss;      /* or NULL: then `cotangent` is d loss / d output of the one input */
+    const float *cotangent;   /* [rows, outputs] */
+    size_t rows;              /* of every input */
+    const gm_input *inputs;   /* one for each operand of the loss, or one */
+    const gm_target *targets; /* one for each term of the loss */
     gm_mode mode;
     /* results, each NULL where it is not wanted: */
-    float *gradient;             /* a block of gm_net: d loss / d parameters, every number of it written */
+    float *gradient;               /* a block of gm_net: d loss / d parameters, every number of it written */
     float *const *input_gradients; /* for each input NULL or [rows, inputs]: d loss / d input */
-    double *value;               /* the loss (loss != NULL) */
+    double *value;                 /* the loss (loss != NULL) */
 } gm_backward;
 
-/* Computes the loss and its gradients. Errors: labels outside the classes, targets that do not fit; the results may then be half written. */
+/* Computes the loss and its gradients. Errors: labels outside the classes, targets that do not fit; the results may
+ * then be half written. */
 GM_MUST_USE int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, gm_error *e);
 
 #endif

@@ -4,8 +4,9 @@
  *   term  := [number *] name ( arguments )
  *   bce(t,target) ce(t,labels) mse(t,target) mae(t,target) hinge(t,target) sqhinge(t,target) mean(t) prob(t) l1() l2()
  *   t := NAME | [NAME,NAME,...]   (several tensors are joined, in that order)    target := NUMBER | NAME
- * Each term runs the model on t. A term is a mean over the rows; within a row it is the mean over the units, except that ce
- * sums over the classes and hinge on class numbers sums over the one-against-the-rest problems (Rifkin, Klautau 2004).
+ * Each term runs the model on t. A term is a mean over the rows; within a row it is the mean over the units, except
+ * that ce sums over the classes and hinge on class numbers sums over the one-against-the-rest problems (Rifkin, Klautau
+ * 2004).
  */
 #ifndef GM_LOSS_H
 #define GM_LOSS_H
@@ -15,7 +16,18 @@
 #define GM_TERMS_MAX 32
 #define GM_OPERANDS_MAX 8 /* different t in one loss */
 
-typedef enum gm_term_kind { GM_BCE, GM_CE, GM_MSE, GM_MAE, GM_HINGE, GM_SQHINGE, GM_MEAN, GM_PROB, GM_L1, GM_L2 } gm_term_kind;
+typedef enum gm_term_kind {
+    GM_BCE,
+    GM_CE,
+    GM_MSE,
+    GM_MAE,
+    GM_HINGE,
+    GM_SQHINGE,
+    GM_MEAN,
+    GM_PROB,
+    GM_L1,
+    GM_L2
+} gm_term_kind;
 
 /* A t: the tensors that are joined to the model's input. */
 typedef struct gm_operand {
@@ -25,25 +37,26 @@ typedef struct gm_operand {
 
 typedef struct gm_term {
     gm_term_kind kind;
-    double weight;                /* with its sign */
-    size_t operand;               /* index into gm_loss.operands; unused for l1 and l2 */
-    bool named;                   /* the target is a tensor */
-    double number;                /* else this number */
+    double weight;  /* with its sign */
+    size_t operand; /* index into gm_loss.operands; unused for l1 and l2 */
+    bool named;     /* the target is a tensor */
+    double number;  /* else this number */
     char target[GM_NAME_MAX + 1];
-    int column;                   /* where the term stands in the text, from 1 */
+    int column; /* where the term stands in the text, from 1 */
 } gm_term;
 
 typedef struct gm_loss {
     size_t term_count;
     gm_term terms[GM_TERMS_MAX];
-    size_t operand_count;         /* 0 where the loss has only l1() and l2() */
+    size_t operand_count; /* 0 where the loss has only l1() and l2() */
     gm_operand operands[GM_OPERANDS_MAX];
 } gm_loss;
 
 /* Errors are usage errors: "loss: column 12: unknown term 'bse'; terms are bce ce ...". */
 GM_MUST_USE int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e);
 
-/* That each term fits the network's last layer: ce needs softmax; bce and prob need sigmoid, or a linear output which they take as the logit. */
+/* That each term fits the network's last layer: ce needs softmax; bce and prob need sigmoid, or a linear output which
+ * they take as the logit. */
 GM_MUST_USE int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e);
 
 const char *gm_term_text(gm_term_kind kind);

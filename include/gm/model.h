@@ -1,7 +1,7 @@
 /* model.h: a model file: specification, parameters, optimizer state, step. Layout in gm-model(5).
  *
- * Two slots; the writer fills the one that is not current and publishes it with one atomic store, so the file stands at the
- * end of some step whenever its process is killed. One writer at a time, any number of readers, who never block it.
+ * Two slots; the writer fills the one that is not current and publishes it with one atomic store, so the file stands at
+ * the end of some step whenever its process is killed. One writer at a time, any number of readers, who never block it.
  */
 #ifndef GM_MODEL_H
 #define GM_MODEL_H
@@ -37,9 +37,10 @@ typedef struct gm_state {
 /* Floats in gm_state.blocks; false if that overflows. */
 GM_MUST_USE bool gm_model_floats(const gm_model_spec *spec, size_t *floats);
 
-/* Makes the file under a temporary name, all its space allocated and synced, and moves it to `path`. An existing file is an error
- * without `force`, and is replaced whole (its readers keep the old one) with it. */
-GM_MUST_USE int gm_model_create(const char *path, const gm_model_spec *spec, const gm_state *state, bool force, gm_error *e);
+/* Makes the file under a temporary name, all its space allocated and synced, and moves it to `path`. An existing file
+ * is an error without `force`, and is replaced whole (its readers keep the old one) with it. */
+GM_MUST_USE int gm_model_create(const char *path, const gm_model_spec *spec, const gm_state *state, bool force,
+                                gm_error *e);
 
 typedef struct gm_model gm_model;
 
@@ -58,18 +59,21 @@ typedef struct gm_view {
     uint64_t word;       /* private; of one model, equal words mean equal contents */
 } gm_view;
 gm_view gm_model_view(const gm_model *m);
-/* The slot as it stood at `step`: the current one, or the one before it if the last update made step + 1. False if neither is. */
+/* The slot as it stood at `step`: the current one, or the one before it if the last update made step + 1. False if
+ * neither is. */
 bool gm_model_view_at(const gm_model *m, uint64_t step, gm_view *view);
 bool gm_model_view_holds(const gm_model *m, const gm_view *view);
 
-/* A copy that is whole: blocks (parameters only, or all) into the caller's state->blocks. Never blocks a writer for more than one copy. */
+/* A copy that is whole: blocks (parameters only, or all) into the caller's state->blocks. Never blocks a writer for
+ * more than one copy. */
 GM_MUST_USE int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *state, gm_error *e);
 
-/* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment, default 5) without a
- * writer, saying which gm-step is missing. */
+/* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment,
+ * default 5) without a writer, saying which gm-step is missing. */
 GM_MUST_USE int gm_model_wait(gm_model *m, uint64_t step, gm_error *e);
 
-/* The writer. gm_model_lock takes the writer's lock (released by gm_model_close or the end of the process) and maps the file to write. */
+/* The writer. gm_model_lock takes the writer's lock (released by gm_model_close or the end of the process) and maps the
+ * file to write. */
 GM_MUST_USE int gm_model_lock(gm_model *m, gm_error *e);
 /* The slot that is not current, to be filled whole (parameters and state). NULL without the writer's lock. */
 float *gm_model_begin(gm_model *m);
@@ -77,15 +81,16 @@ float *gm_model_begin(gm_model *m);
 void gm_model_publish(gm_model *m, uint64_t updates, uint64_t pending);
 /* Advances the step; parameters and state stay. */
 void gm_model_skip(gm_model *m);
-/* Notes in the file which BLAS made the gradients (at most 63 bytes). Returns false if another one was noted before; the new one replaces it. */
+/* Notes in the file which BLAS made the gradients (at most 63 bytes). Returns false if another one was noted before;
+ * the new one replaces it. */
 bool gm_model_note_blas(gm_model *m, const char *blas);
 const char *gm_model_blas(const gm_model *m); /* "" before any training */
 /* Syncs the file to the disk with a checksum and marks it clean. */
 GM_MUST_USE int gm_model_settle(gm_model *m, gm_error *e);
 
 /* Checkpoints: a model as one record and back (gm-save, gm-init --from). */
-GM_MUST_USE int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *state, bool parameters_only, bool provenance,
-                                   gm_error *e);
+GM_MUST_USE int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *state, bool parameters_only,
+                                   bool provenance, gm_error *e);
 /* Takes spec and state out of a record; state->blocks is allocated (release with free). */
 GM_MUST_USE int gm_checkpoint_read(gm_record *r, gm_model_spec *spec, gm_state *state, gm_error *e);
 

@@ -15,14 +15,14 @@
 
 typedef enum gm_activation {
     GM_LINEAR,
-    GM_RELU,     /* max(0, x) */
-    GM_LEAKY,    /* x for x > 0, else 0.2 x (Radford, Metz, Chintala 2016) */
+    GM_RELU,  /* max(0, x) */
+    GM_LEAKY, /* x for x > 0, else 0.2 x (Radford, Metz, Chintala 2016) */
     GM_TANH,
     GM_SIGMOID,
-    GM_SOFTMAX,  /* over the units of one row */
-    GM_ELU,      /* x for x > 0, else exp(x) - 1 (Clevert, Unterthiner, Hochreiter 2016) */
-    GM_GELU,     /* x Phi(x), with the exact erf (Hendrycks, Gimpel 2016) */
-    GM_SOFTPLUS  /* log(1 + exp(x)) */
+    GM_SOFTMAX, /* over the units of one row */
+    GM_ELU,     /* x for x > 0, else exp(x) - 1 (Clevert, Unterthiner, Hochreiter 2016) */
+    GM_GELU,    /* x Phi(x), with the exact erf (Hendrycks, Gimpel 2016) */
+    GM_SOFTPLUS /* log(1 + exp(x)) */
 } gm_activation;
 
 typedef enum gm_layer_kind { GM_DENSE, GM_DROPOUT } gm_layer_kind;
@@ -31,24 +31,27 @@ typedef struct gm_layer {
     gm_layer_kind kind;
     size_t inputs, units;     /* dropout: units == inputs */
     gm_activation activation; /* dense */
-    double rate;              /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
-    size_t weights, biases;   /* dense: indices into gm_net.parameters */
+    double rate;            /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
+    size_t weights, biases; /* dense: indices into gm_net.parameters */
 } gm_layer;
 
 typedef struct gm_parameter {
     char name[GM_NAME_MAX + 1]; /* "0.W", "0.b" */
     size_t layer;
-    unsigned rank;              /* 2: [inputs, units]; 1: [units] */
+    unsigned rank; /* 2: [inputs, units]; 1: [units] */
     size_t shape[2];
     size_t count;
-    size_t offset;              /* floats from the start of the block, a multiple of GM_ALIGN / 4 */
-    bool weight;                /* l1() and l2() take weights, not biases */
+    size_t offset; /* floats from the start of the block, a multiple of GM_ALIGN / 4 */
+    bool weight;   /* l1() and l2() take weights, not biases */
 } gm_parameter;
 
 typedef enum gm_part_kind { GM_PART_NUMBERS, GM_PART_FEATURES, GM_PART_CLASSES } gm_part_kind;
 
 /* One part of the input: `20+classes` has two. A part of kind CLASSES takes class numbers, as one-hot. */
-typedef struct gm_part { gm_part_kind kind; size_t columns; } gm_part;
+typedef struct gm_part {
+    gm_part_kind kind;
+    size_t columns;
+} gm_part;
 
 typedef struct gm_net {
     size_t part_count;
@@ -64,15 +67,19 @@ typedef struct gm_net {
 } gm_net;
 
 /* What the words `features` and `classes` stand for; 0: the word cannot be used. */
-typedef struct gm_words { size_t features, classes; } gm_words;
+typedef struct gm_words {
+    size_t features, classes;
+} gm_words;
 
-/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dropout:0.3", units may be a word).
- * Messages quote the layer and propose the word that was meant. NULL with a message. */
-GM_MUST_USE gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words, gm_error *e);
+/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dropout:0.3", units may be a
+ * word). Messages quote the layer and propose the word that was meant. NULL with a message. */
+GM_MUST_USE gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words,
+                                 gm_error *e);
 void gm_net_free(gm_net *net);
 
-/* The texts that gm_net_parse turns into an equal network with words = {features, classes} of those parts: what model files keep.
- * Part kinds are kept as "features=64", "classes=10". Returns out, or NULL if `size` is too small (64 always is enough for a layer, 512 for an input). */
+/* The texts that gm_net_parse turns into an equal network with words = {features, classes} of those parts: what model
+ * files keep. Part kinds are kept as "features=64", "classes=10". Returns out, or NULL if `size` is too small (64
+ * always is enough for a layer, 512 for an input). */
 char *gm_net_input_text(const gm_net *net, char *out, size_t size);
 char *gm_layer_text(const gm_layer *layer, char *out, size_t size);
 const char *gm_activation_text(gm_activation a);
@@ -80,8 +87,9 @@ const char *gm_activation_text(gm_activation a);
 /* The index of a parameter by name, or -1. */
 long gm_net_parameter(const gm_net *net, const char *name);
 
-/* Initial parameters (biases 0). `init`: "glorot" (uniform in +-sqrt(6 / (inputs + units)); Glorot, Bengio 2010, eq. 16), "he" (normal,
- * variance 2 / inputs; He et al. 2015, eq. 10), "normal:SIGMA". Weight i of layer l is number i of (seed, INIT, l, 0). */
+/* Initial parameters (biases 0). `init`: "glorot" (uniform in +-sqrt(6 / (inputs + units)); Glorot, Bengio 2010, eq.
+ * 16), "he" (normal, variance 2 / inputs; He et al. 2015, eq. 10), "normal:SIGMA". Weight i of layer l is number i of
+ * (seed, INIT, l, 0). */
 GM_MUST_USE int gm_net_init(const gm_net *net, const char *init, uint64_t seed, float *block, gm_error *e);
 /* Only checks the text. */
 GM_MUST_USE int gm_init_check(const char *init, gm_error *e);

@@ -9,9 +9,9 @@
 
 #include "gm/base.h"
 
-void gm_exp(size_t n, const float *in, float *out);      /* <= 2 ulp; 0 below -87.3, FLT_MAX-finite up to 88.7, inf above */
-void gm_log(size_t n, const float *in, float *out);      /* <= 2 ulp for normal in > 0 */
-void gm_tanh(size_t n, const float *in, float *out);     /* <= 4 ulp */
+void gm_exp(size_t n, const float *in, float *out);  /* <= 2 ulp; 0 below -87.3, FLT_MAX-finite up to 88.7, inf above */
+void gm_log(size_t n, const float *in, float *out);  /* <= 2 ulp for normal in > 0 */
+void gm_tanh(size_t n, const float *in, float *out); /* <= 4 ulp */
 void gm_sigmoid(size_t n, const float *in, float *out);  /* 1 / (1 + exp(-x)), <= 4 ulp, never nan */
 void gm_softplus(size_t n, const float *in, float *out); /* log(1 + exp(x)) without overflow, <= 4 ulp */
 void gm_erf(size_t n, const float *in, float *out);      /* absolute error <= 1e-6 */
@@ -25,7 +25,8 @@ double gm_sum_absolute(size_t n, const float *x);
 /* Index of the first number that is not finite, n if all are. */
 size_t gm_first_not_finite(size_t n, const float *x);
 
-/* Denormal numbers count as zero in this thread from now on (every thread of every tool calls it, so that bits agree). */
+/* Denormal numbers count as zero in this thread from now on (every thread of every tool calls it, so that bits agree).
+ */
 void gm_flush_denormals(void);
 
 #endif

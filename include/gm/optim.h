@@ -1,7 +1,8 @@
 /* optim.h: optimizers. One step reads parameters, state and gradient and writes new parameters and state elsewhere.
  *
- * Texts: "sgd:lr=0.01", "momentum:lr=0.01,momentum=0.9,nesterov=0", "rmsprop:lr=1e-3,rho=0.9,eps=1e-7", "adam:lr=1e-3,beta1=0.9,beta2=0.999,eps=1e-8";
- * every hyper-parameter has a default. `accumulate=1` on any of them reserves room for accumulated gradients.
+ * Texts: "sgd:lr=0.01", "momentum:lr=0.01,momentum=0.9,nesterov=0", "rmsprop:lr=1e-3,rho=0.9,eps=1e-7",
+ * "adam:lr=1e-3,beta1=0.9,beta2=0.999,eps=1e-8"; every hyper-parameter has a default. `accumulate=1` on any of them
+ * reserves room for accumulated gradients.
  */
 #ifndef GM_OPTIM_H
 #define GM_OPTIM_H
@@ -22,7 +23,8 @@ GM_MUST_USE int gm_optim_parse(const char *text, gm_optim *o, gm_error *e);
 /* The canonical text, with every hyper-parameter that the kind has. Returns out. */
 char *gm_optim_text(const gm_optim *o, char out[256]);
 
-/* Blocks of state beside the parameters: sgd 0, momentum 1 (m), rmsprop 1 (v), adam 2 (m, v); one more (g, last) with accumulate > 0. */
+/* Blocks of state beside the parameters: sgd 0, momentum 1 (m), rmsprop 1 (v), adam 2 (m, v); one more (g, last) with
+ * accumulate > 0. */
 size_t gm_optim_blocks(const gm_optim *o);
 /* The letter of block i: 'm', 'v' or 'g'. */
 char gm_optim_block_letter(const gm_optim *o, size_t i);
@@ -32,9 +34,10 @@ char gm_optim_block_letter(const gm_optim *o, size_t i);
  *   momentum  m' = momentum m + g;  w' = w - lr m'   (nesterov: w - lr (g + momentum m'))    Sutskever et al. 2013
  *   rmsprop   v' = rho v + (1 - rho) g^2;  w' = w - lr g / (sqrt(v') + eps)                   Hinton 2012, lecture 6e
  *   adam      m' = beta1 m + (1 - beta1) g;  v' = beta2 v + (1 - beta2) g^2;
- *             w' = w - lr sqrt(1 - beta2^t) / (1 - beta1^t) m' / (sqrt(v') + eps sqrt(1 - beta2^t))   Kingma, Ba 2015, algorithm 1
- * state[i] and new_state[i] are the blocks in order (without the accumulated gradients). Arrays do not alias. */
-void gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params, const float *const *state,
-                     float *new_params, float *const *new_state);
+ *             w' = w - lr sqrt(1 - beta2^t) / (1 - beta1^t) m' / (sqrt(v') + eps sqrt(1 - beta2^t))   Kingma, Ba 2015,
+ * algorithm 1 state[i] and new_state[i] are the blocks in order (without the accumulated gradients). Arrays do not
+ * alias. */
+void gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
+                     const float *const *state, float *new_params, float *const *new_state);
 
 #endif

@@ -1,7 +1,7 @@
 /* schema.h: what a model knows of its data: columns, classes, scaling; encoding rows and decoding them.
  *
- * A schema owns its texts. It is kept in the model file as a gm_value, so that training, classifying and sampling encode
- * and decode alike.
+ * A schema owns its texts. It is kept in the model file as a gm_value, so that training, classifying and sampling
+ * encode and decode alike.
  */
 #ifndef GM_SCHEMA_H
 #define GM_SCHEMA_H
@@ -10,32 +10,35 @@
 
 typedef enum gm_scale_kind { GM_SCALE_NONE, GM_SCALE_STANDARD, GM_SCALE_RANGE } gm_scale_kind;
 
-typedef struct gm_scale { gm_scale_kind kind; double low, high; } gm_scale; /* "none", "standard", "range:-1,1" */
+typedef struct gm_scale {
+    gm_scale_kind kind;
+    double low, high;
+} gm_scale; /* "none", "standard", "range:-1,1" */
 GM_MUST_USE int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e);
 char *gm_scale_text(const gm_scale *scale, char out[80]);
 
 typedef struct gm_column {
-    char *name;            /* from the header; "p0" ... where the data has none */
+    char *name; /* from the header; "p0" ... where the data has none */
     bool categorical;
-    bool integer;          /* numeric: every value was a whole number, so decoding rounds */
+    bool integer;                             /* numeric: every value was a whole number, so decoding rounds */
     double minimum, maximum, mean, deviation; /* numeric, over the rows; deviation divides by the number of rows */
-    char **categories;     /* categorical: in order of first appearance */
+    char **categories;                        /* categorical: in order of first appearance */
     size_t category_count;
-    size_t features;       /* 1, or category_count (one-hot) */
+    size_t features; /* 1, or category_count (one-hot) */
 } gm_column;
 
 typedef struct gm_schema {
-    char *source;          /* base name of the file it was read from */
-    size_t column_count;   /* without the label */
+    char *source;        /* base name of the file it was read from */
+    size_t column_count; /* without the label */
     gm_column *columns;
-    size_t features;       /* sum of the columns' features */
-    char *label;           /* name of the label's column, or NULL */
-    char **classes;        /* sorted: as numbers if all are numbers, else by bytes */
-    size_t *class_rows;    /* rows of each class */
+    size_t features;    /* sum of the columns' features */
+    char *label;        /* name of the label's column, or NULL */
+    char **classes;     /* sorted: as numbers if all are numbers, else by bytes */
+    size_t *class_rows; /* rows of each class */
     size_t class_count;
     bool classes_are_numbers; /* all of them: then "3" and "3.0" are one class */
     size_t rows;
-    size_t height, width;  /* of a picture, where the data says so (IDX), else 0 */
+    size_t height, width; /* of a picture, where the data says so (IDX), else 0 */
     gm_scale scale;
 } gm_schema;
 
@@ -43,17 +46,21 @@ void gm_schema_free(gm_schema *s);
 GM_MUST_USE gm_value *gm_schema_value(const gm_schema *s, gm_error *e);
 GM_MUST_USE gm_schema *gm_schema_parse(const gm_value *v, gm_error *e);
 
-/* Reads data once and describes it. Files: CSV files with equal headers, or IDX files (.gz too): pictures, and one of rank 1 for the labels.
- * A column is numeric if its value in the first row is a number; after that a word in it is an error. A label column may hold
- * anything. `label` NULL: no label (an IDX file of labels still gives classes "0" ... ). */
-GM_MUST_USE gm_schema *gm_schema_scan(char *const *files, size_t file_count, const char *label, gm_scale scale, gm_error *e);
+/* Reads data once and describes it. Files: CSV files with equal headers, or IDX files (.gz too): pictures, and one of
+ * rank 1 for the labels. A column is numeric if its value in the first row is a number; after that a word in it is an
+ * error. A label column may hold anything. `label` NULL: no label (an IDX file of labels still gives classes "0" ... ).
+ */
+GM_MUST_USE gm_schema *gm_schema_scan(char *const *files, size_t file_count, const char *label, gm_scale scale,
+                                      gm_error *e);
 
 /* Class number of a label's text (n bytes): numbers equal as numbers ("3" and "3.0"); -1 if there is none. */
 long gm_schema_class(const gm_schema *s, const char *text, size_t n);
 
-/* One value to its features (float[column.features]) and back. A constant column scales to 0 (standard) or to the range's
- * low end. Decoding clips numbers to [minimum, maximum], rounds where the column is integer, and takes the largest of a one-hot. */
-GM_MUST_USE int gm_column_encode(const gm_column *c, const gm_scale *scale, const char *text, size_t n, float *features, gm_error *e);
+/* One value to its features (float[column.features]) and back. A constant column scales to 0 (standard) or to the
+ * range's low end. Decoding clips numbers to [minimum, maximum], rounds where the column is integer, and takes the
+ * largest of a one-hot. */
+GM_MUST_USE int gm_column_encode(const gm_column *c, const gm_scale *scale, const char *text, size_t n, float *features,
+                                 gm_error *e);
 float gm_column_scale(const gm_column *c, const gm_scale *scale, double value);
 double gm_column_unscale(const gm_column *c, const gm_scale *scale, float feature);
 

@@ -1,8 +1,8 @@
 /* value.h: a small tree of maps, arrays, texts and numbers: a record's `info`, a model's first page.
  *
  * A value owns its children; gm_value_free releases the whole tree. Setters take ownership of the
- * child they are given, also when they fail, and accept NULL children (they fail with "out of memory"), so that calls nest:
- *     gm_map_set(map, "seed", gm_value_int(7))
+ * child they are given, also when they fail, and accept NULL children (they fail with "out of memory"), so that calls
+ * nest: gm_map_set(map, "seed", gm_value_int(7))
  */
 #ifndef GM_VALUE_H
 #define GM_VALUE_H
@@ -20,8 +20,8 @@ struct gm_value {
     bool boolean;
     int64_t integer;
     double number;
-    char *text;       /* GM_TEXT and GM_BYTES: `length` bytes and a NUL */
-    size_t length;    /* bytes of text, or children of an array or a map */
+    char *text;    /* GM_TEXT and GM_BYTES: `length` bytes and a NUL */
+    size_t length; /* bytes of text, or children of an array or a map */
     size_t capacity;
     char **keys;      /* GM_MAP */
     gm_value **items; /* GM_ARRAY and GM_MAP */
@@ -40,7 +40,8 @@ gm_value *gm_value_map(void);
 gm_value *gm_value_copy(const gm_value *v);
 void gm_value_free(gm_value *v);
 
-/* Sets or replaces a key (order of first insertion is kept); appends to an array. 0, or -1 when memory ran out (child freed). */
+/* Sets or replaces a key (order of first insertion is kept); appends to an array. 0, or -1 when memory ran out (child
+ * freed). */
 int gm_map_set(gm_value *map, const char *key, gm_value *child);
 int gm_array_push(gm_value *array, gm_value *child);
 void gm_map_remove(gm_value *map, const char *key);

@@ -1,7 +1,7 @@
 /* csv.c: rows of text from CSV, through libcsv.
  *
- * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation. What is wrong in a block is
- * kept in `trouble` until the good rows before it are handed out.
+ * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation. What
+ * is wrong in a block is kept in `trouble` until the good rows before it are handed out.
  */
 #include "csv_ahead.h"
 #include "text.h"
@@ -35,14 +35,14 @@ struct gm_csv {
     size_t arena_used, arena_capacity;
     gm_field *fields; /* of complete rows, then of the row that is being read */
     size_t field_count, field_capacity;
-    size_t row_fields;     /* fields of the row that is being read, kept or not */
-    size_t row_arena;      /* where its texts begin */
-    uint64_t line;         /* where the next field begins, from 1 */
-    uint64_t row_line;     /* where the row that is being read begins */
-    bool after_return;     /* the last row ended with CR: a LF that follows is no line of its own */
-    uint64_t *lines;       /* of the complete rows */
+    size_t row_fields; /* fields of the row that is being read, kept or not */
+    size_t row_arena;  /* where its texts begin */
+    uint64_t line;     /* where the next field begins, from 1 */
+    uint64_t row_line; /* where the row that is being read begins */
+    bool after_return; /* the last row ended with CR: a LF that follows is no line of its own */
+    uint64_t *lines;   /* of the complete rows */
     size_t row_count, line_capacity;
-    size_t row_next;       /* to be handed out */
+    size_t row_next; /* to be handed out */
     uint64_t rows_given;
     bool failed;
     gm_error trouble;
@@ -152,14 +152,14 @@ static void explain(gm_csv *c) {
     } else if (!p->quoted) {
         fail_at(c, here, "a quote inside a field that does not begin with one");
     } else {
-        gm_fail(&c->trouble, "%s: line %llu: text behind the quote that closes a field (it opened in line %llu)", c->name,
-                (unsigned long long)here, (unsigned long long)c->line);
+        gm_fail(&c->trouble, "%s: line %llu: text behind the quote that closes a field (it opened in line %llu)",
+                c->name, (unsigned long long)here, (unsigned long long)c->line);
         c->failed = true;
     }
 }
 
-/* The callbacks cannot fail for want of memory: n more bytes of input make at most n + 1 fields, and their texts with NULs no more bytes than were
- * read, each NUL in the place of a comma or a line end. */
+/* The callbacks cannot fail for want of memory: n more bytes of input make at most n + 1 fields, and their texts with
+ * NULs no more bytes than were read, each NUL in the place of a comma or a line end. */
 static int reserve(gm_csv *c, size_t n, gm_error *e) {
     const char *old = c->arena;
     const size_t bytes = c->arena_used + c->parser.entry_pos + n + 2 * SMALL;
@@ -203,7 +203,8 @@ static void parse(gm_csv *c, const unsigned char *bytes, size_t n) {
     if (done != good) {
         explain(c);
     } else if (nul != NULL) {
-        const uint64_t within = c->parser.entry_pos > 0 ? line_ends((char *)c->parser.entry_buf, c->parser.entry_pos) : 0;
+        const uint64_t within =
+            c->parser.entry_pos > 0 ? line_ends((char *)c->parser.entry_buf, c->parser.entry_pos) : 0;
         fail_at(c, c->line + within, "a NUL byte; CSV is text, in ASCII or UTF-8");
     }
 }
@@ -256,7 +257,9 @@ static void fill_first(gm_csv *c) {
         if (got == 0) break;
         have += (size_t)got;
     }
-    const size_t skip = have >= sizeof byte_order_mark && memcmp(c->block, byte_order_mark, sizeof byte_order_mark) == 0 ? sizeof byte_order_mark : 0;
+    const size_t skip = have >= sizeof byte_order_mark && memcmp(c->block, byte_order_mark, sizeof byte_order_mark) == 0
+                            ? sizeof byte_order_mark
+                            : 0;
     parse(c, c->block + skip, have - skip);
 }
 
@@ -337,8 +340,8 @@ int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e)
     return 1;
 }
 
-/* RFC 4180's reasons for quotes, and two of readers: blanks at the ends, which libcsv leaves out, and what would be taken for a byte
- * order mark at the beginning of a file. */
+/* RFC 4180's reasons for quotes, and two of readers: blanks at the ends, which libcsv leaves out, and what would be
+ * taken for a byte order mark at the beginning of a file. */
 static bool needs_quotes(const char *text, size_t n) {
     if (n == 0) return false;
     if (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t') return true;

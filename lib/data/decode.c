@@ -82,6 +82,7 @@ static void put_row(FILE *f, const gm_schema *s, const float *x, const int32_t *
 
 void gm_decode_rows(FILE *f, const gm_schema *s, size_t n, const float *x, const int32_t *labels) {
     flockfile(f);
-    for (size_t i = 0; i < n; i++) put_row(f, s, x + i * s->features, labels != NULL && s->label != NULL ? &labels[i] : NULL);
+    for (size_t i = 0; i < n; i++)
+        put_row(f, s, x + i * s->features, labels != NULL && s->label != NULL ? &labels[i] : NULL);
     funlockfile(f);
 }

@@ -52,7 +52,8 @@ static int no_category(const gm_column *c, const char *text, size_t n, gm_error 
                    gm_visible(text, n, shown), c->category_count);
 }
 
-int gm_column_encode(const gm_column *c, const gm_scale *scale, const char *text, size_t n, float *features, gm_error *e) {
+int gm_column_encode(const gm_column *c, const gm_scale *scale, const char *text, size_t n, float *features,
+                     gm_error *e) {
     if (!c->categorical) return gm_affine_encode(c, gm_column_affine(c, scale), text, n, features, e);
     for (size_t i = 0; i < c->category_count; i++) {
         if (strlen(c->categories[i]) == n && memcmp(c->categories[i], text, n) == 0) {
@@ -104,13 +105,14 @@ int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool ne
     for (size_t i = 0; i < s->column_count; i++) {
         const long at = gm_csv_find(csv, s->columns[i].name);
         if (at < 0) {
-            return gm_fail(e, "%s: no column '%s' (the model knows it from %s)", file, gm_visible_text(s->columns[i].name, name),
-                           s->source);
+            return gm_fail(e, "%s: no column '%s' (the model knows it from %s)", file,
+                           gm_visible_text(s->columns[i].name, name), s->source);
         }
         n->places[i] = (size_t)at;
     }
     n->label_place = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
-    if (need_label && n->label_place < 0) return gm_fail(e, "%s: no label column '%s'", file, gm_visible_text(s->label, name));
+    if (need_label && n->label_place < 0)
+        return gm_fail(e, "%s: no label column '%s'", file, gm_visible_text(s->label, name));
     return 0;
 }
 
@@ -119,7 +121,7 @@ static int encode_label(const gm_encoder *n, const gm_field *field, int32_t *y, 
     char name[GM_VISIBLE], shown[GM_VISIBLE];
     long class = gm_lexicon_find(&n->classes, field->text, field->length);
     if (class < 0) class = gm_schema_class(s, field->text, field->length);
-    *y = (int32_t)class;
+    *y = (int32_t) class;
     if (class >= 0) return 0;
     gm_visible_text(s->label, name);
     if (field->length == 0) return gm_fail(e, "column '%s': empty; a class belongs here", name);
@@ -179,8 +181,8 @@ static int check_pixels(const gm_schema *s, const gm_idx *idx, const char *file,
     for (size_t i = 0; i < columns; i++) {
         snprintf(expected, sizeof expected, "p%zu", i);
         if (s->columns[i].categorical || strcmp(s->columns[i].name, expected) != 0) {
-            return gm_fail(e, "%s: the pixel '%s' of pictures stands where the model (data: %s) has the column '%s'", file, expected,
-                           s->source, gm_visible_text(s->columns[i].name, name));
+            return gm_fail(e, "%s: the pixel '%s' of pictures stands where the model (data: %s) has the column '%s'",
+                           file, expected, s->source, gm_visible_text(s->columns[i].name, name));
         }
     }
     return 0;

@@ -1,7 +1,7 @@
 /* encode.h: rows of text or bytes to features, as a schema says. Private to lib/data.
  *
- * Between text and features stand cells: one float for each column, scaled where it is numeric, the category's number where it is not. One-hot
- * features are made of cells only for the rows that are asked for.
+ * Between text and features stand cells: one float for each column, scaled where it is numeric, the category's number
+ * where it is not. One-hot features are made of cells only for the rows that are asked for.
  */
 #ifndef GM_DATA_ENCODE_H
 #define GM_DATA_ENCODE_H
@@ -10,26 +10,29 @@
 #include "idx.h"
 #include "lexicon.h"
 
-/* feature = base + (value - offset) * factor, in double, rounded once to float; the same expression everywhere, so that a value has the same
- * bits whichever way it came. factor 0: a constant column. */
-typedef struct gm_affine { double offset, factor, base; } gm_affine;
+/* feature = base + (value - offset) * factor, in double, rounded once to float; the same expression everywhere, so that
+ * a value has the same bits whichever way it came. factor 0: a constant column. */
+typedef struct gm_affine {
+    double offset, factor, base;
+} gm_affine;
 gm_affine gm_column_affine(const gm_column *c, const gm_scale *scale);
 static inline float gm_affine_scale(gm_affine a, double value) {
     return (float)(a.base + (value - a.offset) * a.factor);
 }
 /* A number's text to its feature; the message begins with "column 'ash': ". */
-GM_MUST_USE int gm_affine_encode(const gm_column *c, gm_affine a, const char *text, size_t n, float *feature, gm_error *e);
+GM_MUST_USE int gm_affine_encode(const gm_column *c, gm_affine a, const char *text, size_t n, float *feature,
+                                 gm_error *e);
 
 /* ---- CSV ---- */
 
 typedef struct gm_encoder {
     const gm_schema *schema;
-    gm_affine *affine;     /* [columns] */
-    gm_lexicon *categories;  /* [columns], none where numeric */
+    gm_affine *affine;      /* [columns] */
+    gm_lexicon *categories; /* [columns], none where numeric */
     gm_lexicon classes;
-    size_t *places;        /* [columns] the column's field in the file at hand */
-    long label_place;      /* -1: the file has no labels */
-    bool one_hot;          /* cells are not yet the features */
+    size_t *places;   /* [columns] the column's field in the file at hand */
+    long label_place; /* -1: the file has no labels */
+    bool one_hot;     /* cells are not yet the features */
 } gm_encoder;
 
 /* Zeroed memory becomes an encoder; release it after success and failure alike. */
@@ -37,7 +40,8 @@ GM_MUST_USE int gm_encoder_open(gm_encoder *n, const gm_schema *schema, gm_error
 void gm_encoder_close(gm_encoder *n);
 /* Finds the schema's columns in a file. A missing label is an error with need_label, else label_place is -1. */
 GM_MUST_USE int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool need_label, gm_error *e);
-/* One row to cells [columns] and, unless y is NULL, its class number. The message names the column, not file and line. */
+/* One row to cells [columns] and, unless y is NULL, its class number. The message names the column, not file and line.
+ */
 GM_MUST_USE int gm_encoder_row(const gm_encoder *n, const gm_field *fields, float *cells, int32_t *y, gm_error *e);
 /* cells [n, columns] to x [n, features]. */
 void gm_cells_expand(const gm_schema *s, bool one_hot, size_t n, const float *cells, float *x);
@@ -46,9 +50,9 @@ void gm_cells_expand(const gm_schema *s, bool one_hot, size_t n, const float *ce
 
 typedef struct gm_pixels {
     size_t columns;
-    bool uniform;       /* all columns scale alike: by the table */
+    bool uniform; /* all columns scale alike: by the table */
     float table[256];
-    gm_affine *affine;  /* [columns] */
+    gm_affine *affine;    /* [columns] */
     int32_t classes[256]; /* class number of a label's byte, -1 if none */
 } gm_pixels;
 

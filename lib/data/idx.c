@@ -84,7 +84,8 @@ static long read_rows(idx_file *f, size_t wanted, unsigned char *to, gm_error *e
     const long got = read_bytes(f, to, rows * f->row_bytes, e);
     if (got < 0) return -1;
     if ((size_t)got < rows * f->row_bytes) {
-        return gm_fail(e, "%s: cut off: %s, %zu there", f->name, declared(f, text), f->rows_read + (size_t)got / f->row_bytes);
+        return gm_fail(e, "%s: cut off: %s, %zu there", f->name, declared(f, text),
+                       f->rows_read + (size_t)got / f->row_bytes);
     }
     f->rows_read += rows;
     if (rows > 0 && f->rows_read == f->shape[0] && check_end(f, e) < 0) return -1;
@@ -114,15 +115,18 @@ static int read_head(idx_file *f, gm_error *e) {
     unsigned char magic[4];
     const long got = read_bytes(f, magic, sizeof magic, e);
     if (got < 0) return -1;
-    const bool idx = got == (long)sizeof magic && magic[0] == 0 && magic[1] == 0 && magic[2] >= 0x08 && magic[2] <= 0x0E;
+    const bool idx =
+        got == (long)sizeof magic && magic[0] == 0 && magic[1] == 0 && magic[2] >= 0x08 && magic[2] <= 0x0E;
     if (!idx && gzip_cut(f)) return gm_fail(e, "%s: cut off within its head", f->name);
     if (!idx && gzdirect(f->file)) return gm_fail(e, "%s: no IDX file", f->name);
-    if (!idx) return gm_fail(e, "%s: gzip, but no IDX file inside; CSV is read uncompressed (zcat FILE | ...)", f->name);
+    if (!idx)
+        return gm_fail(e, "%s: gzip, but no IDX file inside; CSV is read uncompressed (zcat FILE | ...)", f->name);
     if (magic[2] != UNSIGNED_BYTE) {
         return gm_fail(e, "%s: IDX of type 0x%02x; only unsigned bytes (0x08) are read", f->name, magic[2]);
     }
     if (magic[3] < 1 || magic[3] > RANK_MAX) {
-        return gm_fail(e, "%s: IDX of rank %u; pictures have rank 3 (number, height, width), labels rank 1", f->name, magic[3]);
+        return gm_fail(e, "%s: IDX of rank %u; pictures have rank 3 (number, height, width), labels rank 1", f->name,
+                       magic[3]);
     }
     f->rank = magic[3];
     return read_shape(f, e);
@@ -151,8 +155,8 @@ static int open_file(idx_file *f, const char *path, int fd, gm_error *e) {
 static int check_pairs(const gm_idx *d, gm_error *e) {
     if (d->picture_count == 0) return gm_fail(e, "%s: labels without pictures", d->labels[0].name);
     if (d->label_count != 0 && d->label_count != d->picture_count) {
-        return gm_fail(e, "%zu file%s of pictures but %zu of labels", d->picture_count, d->picture_count == 1 ? "" : "s",
-                       d->label_count);
+        return gm_fail(e, "%zu file%s of pictures but %zu of labels", d->picture_count,
+                       d->picture_count == 1 ? "" : "s", d->label_count);
     }
     for (size_t i = 0; i < d->picture_count; i++) {
         const idx_file *first = &d->pictures[0], *p = &d->pictures[i];
@@ -241,7 +245,8 @@ const char *gm_idx_label_file(const gm_idx *d) {
 }
 
 long gm_idx_next(gm_idx *d, size_t wanted, unsigned char *pictures, unsigned char *labels, size_t *first, gm_error *e) {
-    while (d->current < d->picture_count && d->pictures[d->current].rows_read == d->pictures[d->current].shape[0]) d->current++;
+    while (d->current < d->picture_count && d->pictures[d->current].rows_read == d->pictures[d->current].shape[0])
+        d->current++;
     if (d->current == d->picture_count) return 0;
     idx_file *p = &d->pictures[d->current];
     if (first != NULL) *first = p->rows_read;

@@ -7,7 +7,11 @@
 
 #include "gm/base.h"
 
-typedef struct gm_word { char *text; size_t length; uint64_t hash; } gm_word;
+typedef struct gm_word {
+    char *text;
+    size_t length;
+    uint64_t hash;
+} gm_word;
 
 typedef struct gm_lexicon {
     gm_word *items;
@@ -19,7 +23,8 @@ typedef struct gm_lexicon {
 void gm_lexicon_free(gm_lexicon *w);
 /* The word's number, or -1. */
 long gm_lexicon_find(const gm_lexicon *w, const char *text, size_t n);
-/* The word's number, after adding it if it was not there (then count has grown); -1 if memory ran out. At most 2^30 words. */
+/* The word's number, after adding it if it was not there (then count has grown); -1 if memory ran out. At most 2^30
+ * words. */
 GM_MUST_USE long gm_lexicon_add(gm_lexicon *w, const char *text, size_t n, gm_error *e);
 /* The texts as an array of `count` strings that the caller releases with each of its texts; w is empty then. */
 GM_MUST_USE char **gm_lexicon_take(gm_lexicon *w, gm_error *e);

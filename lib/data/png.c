@@ -140,20 +140,23 @@ static int lay_out(grid *g, gm_error *e) {
     if (g->columns > g->n) g->columns = g->n;
     g->rows = (g->n + g->columns - 1) / g->columns;
     const bool fits = g->height < SIDE_MAX && g->width < SIDE_MAX && g->columns <= SIDE_MAX && g->rows <= SIDE_MAX &&
-                      g->zoom <= SIDE_MAX && side(g->columns, g->width, 1) <= SIDE_MAX && side(g->rows, g->height, 1) <= SIDE_MAX;
+                      g->zoom <= SIDE_MAX && side(g->columns, g->width, 1) <= SIDE_MAX &&
+                      side(g->rows, g->height, 1) <= SIDE_MAX;
     if (fits && g->zoom == 0) {
         const size_t width = side(g->columns, g->width, 1);
         g->zoom = (USUAL_WIDTH + width / 2) / width;
         if (g->zoom == 0) g->zoom = 1;
         while (g->zoom > 1 && side(g->rows, g->height, g->zoom) > SIDE_MAX) g->zoom--;
     }
-    if (fits && side(g->columns, g->width, g->zoom) <= SIDE_MAX && side(g->rows, g->height, g->zoom) <= SIDE_MAX) return 0;
-    return gm_fail(e, "cannot write PNG: %zu pictures of %zux%zu in %zu columns make it wider or higher than %zu pixels", g->n,
-                   g->height, g->width, g->columns, SIDE_MAX);
+    if (fits && side(g->columns, g->width, g->zoom) <= SIDE_MAX && side(g->rows, g->height, g->zoom) <= SIDE_MAX)
+        return 0;
+    return gm_fail(e,
+                   "cannot write PNG: %zu pictures of %zux%zu in %zu columns make it wider or higher than %zu pixels",
+                   g->n, g->height, g->width, g->columns, SIDE_MAX);
 }
 
-int gm_png_grid(int fd, size_t n, size_t height, size_t width, size_t columns, size_t zoom, const float *pixels, float low,
-                float high, gm_error *e) {
+int gm_png_grid(int fd, size_t n, size_t height, size_t width, size_t columns, size_t zoom, const float *pixels,
+                float low, float high, gm_error *e) {
     grid g = {n, height, width, columns, 0, zoom, pixels, low, high};
     return lay_out(&g, e) < 0 ? -1 : write_png(fd, &g, e);
 }

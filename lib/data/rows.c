@@ -75,7 +75,8 @@ static int next_file(gm_rows *d, gm_error *e) {
     if (d->fd < 0) return -1;
     if (d->file_next == 1) d->kind = kind;
     if (kind != d->kind) {
-        return gm_fail(e, "%s is %s, the files before it are %s", d->name, gm_data_kind_text(kind), gm_data_kind_text(d->kind));
+        return gm_fail(e, "%s is %s, the files before it are %s", d->name, gm_data_kind_text(kind),
+                       gm_data_kind_text(d->kind));
     }
     if (kind == GM_DATA_IDX) return 1;
     return (kind == GM_DATA_CSV ? open_csv(d, e) : open_stream(d, e)) < 0 ? -1 : 1;
@@ -93,7 +94,8 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
         const int got = gm_csv_next(d->csv, &fields, &line, e);
         if (got < 0 || (got == 0 && next_file(d, e) < 0)) return -1;
         if (got == 0) continue;
-        if (gm_encoder_row(&d->encoder, fields, cells + rows * columns, d->labelled && y != NULL ? &y[rows] : NULL, e) < 0) {
+        if (gm_encoder_row(&d->encoder, fields, cells + rows * columns, d->labelled && y != NULL ? &y[rows] : NULL, e) <
+            0) {
             return gm_fail_within(e, "%s: line %llu, ", d->name, (unsigned long long)line);
         }
         rows++;
@@ -104,7 +106,8 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
 static long next_csv(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     size_t count;
     if (!d->encoder.one_hot) return gm_rows_cells(d, wanted, eager, x, y, e);
-    if (!gm_multiply(wanted, d->schema->column_count, &count)) return gm_fail(e, "a batch of %zu rows is too large", wanted);
+    if (!gm_multiply(wanted, d->schema->column_count, &count))
+        return gm_fail(e, "a batch of %zu rows is too large", wanted);
     if (gm_grow(&d->cells, &d->cells_capacity, count, sizeof *d->cells, e) < 0) return -1;
     const long rows = gm_rows_cells(d, wanted, eager, d->cells, y, e);
     if (rows > 0) gm_cells_expand(d->schema, true, (size_t)rows, d->cells, x);
@@ -117,8 +120,8 @@ static int encode_labels(gm_rows *d, size_t n, size_t first, int32_t *y, gm_erro
     for (size_t i = 0; i < n; i++) {
         y[i] = d->pixels.classes[d->label_bytes[i]];
         if (y[i] < 0) {
-            return gm_fail(e, "%s: label %zu: class '%u' is not one of the model's %zu classes", gm_idx_label_file(d->idx),
-                           first + i + 1, d->label_bytes[i], d->schema->class_count);
+            return gm_fail(e, "%s: label %zu: class '%u' is not one of the model's %zu classes",
+                           gm_idx_label_file(d->idx), first + i + 1, d->label_bytes[i], d->schema->class_count);
         }
     }
     return 0;
@@ -130,8 +133,8 @@ long gm_rows_bytes(gm_rows *d, size_t wanted, unsigned char *bytes, int32_t *y, 
     size_t rows = 0;
     while (rows < wanted) {
         size_t first;
-        const long got = gm_idx_next(d->idx, wanted - rows, bytes + rows * d->pixels.columns, labels ? d->label_bytes : NULL,
-                                     &first, e);
+        const long got = gm_idx_next(d->idx, wanted - rows, bytes + rows * d->pixels.columns,
+                                     labels ? d->label_bytes : NULL, &first, e);
         if (got < 0 || (labels && encode_labels(d, (size_t)got, first, y + rows, e) < 0)) return -1;
         if (got == 0) break;
         rows += (size_t)got;
@@ -170,10 +173,13 @@ static int take_labels(gm_rows *d, gm_error *e) {
     if (d->record_y == NULL) return -1;
     for (size_t i = 0; i < d->record->rows; i++) {
         const int32_t class = d->record_y[i];
-        if (class >= 0 && (d->schema == NULL || d->schema->class_count == 0 || (size_t)class < d->schema->class_count)) continue;
+        if (class >= 0 && (d->schema == NULL || d->schema->class_count == 0 || (size_t) class < d->schema->class_count))
+            continue;
         snprintf(text, sizeof text, "%d", (int)class);
-        if (d->schema == NULL || d->schema->class_count == 0) return gm_fail(e, "tensor 'y', row %zu: no class number: %s", i, text);
-        return gm_fail(e, "tensor 'y', row %zu: class %s is not one of the model's %zu classes", i, text, d->schema->class_count);
+        if (d->schema == NULL || d->schema->class_count == 0)
+            return gm_fail(e, "tensor 'y', row %zu: no class number: %s", i, text);
+        return gm_fail(e, "tensor 'y', row %zu: class %s is not one of the model's %zu classes", i, text,
+                       d->schema->class_count);
     }
     return 0;
 }
@@ -199,7 +205,8 @@ static int next_record(gm_rows *d, gm_error *e) {
         if (got < 0 || (got == 0 && next_file(d, e) < 0)) return -1;
         if (got == 0) continue;
         if (take_record(d, e) < 0) {
-            return gm_fail_within(e, "%s: record %llu: ", d->name, (unsigned long long)gm_reader_records(d->reader) - 1);
+            return gm_fail_within(e, "%s: record %llu: ", d->name,
+                                  (unsigned long long)gm_reader_records(d->reader) - 1);
         }
         if (d->record->rows > 0) return 1;
     }
@@ -244,7 +251,8 @@ static int open_first(gm_rows *d, gm_error *e) {
     if (d->schema != NULL) {
         d->features = d->schema->features;
         if (gm_encoder_open(&d->encoder, d->schema, e) < 0) return -1;
-        if (d->need_label && d->schema->label == NULL) return gm_fail(e, "the model knows no label (data: %s)", d->schema->source);
+        if (d->need_label && d->schema->label == NULL)
+            return gm_fail(e, "the model knows no label (data: %s)", d->schema->source);
     }
     if (gm_data_check(d->files, d->file_count, e) < 0) return -1;
     const bool csv_needs_schema = d->schema == NULL;
@@ -255,15 +263,16 @@ static int open_first(gm_rows *d, gm_error *e) {
     d->kind = kind;
     d->file_next = 1;
     if (kind != GM_DATA_STREAM && csv_needs_schema) {
-        return gm_fail_usage(e, "%s is %s: a model or a label must say how its columns are encoded", d->name, gm_data_kind_text(kind));
+        return gm_fail_usage(e, "%s is %s: a model or a label must say how its columns are encoded", d->name,
+                             gm_data_kind_text(kind));
     }
     if (kind == GM_DATA_IDX) return open_idx(d, e);
     if (kind == GM_DATA_STREAM) return open_stream(d, e) < 0 || next_record(d, e) < 0 ? -1 : 0;
     return open_csv(d, e);
 }
 
-gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label, size_t max_tensor,
-                      gm_error *e) {
+gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
+                      size_t max_tensor, gm_error *e) {
     if (file_count == 0) {
         gm_fail_usage(e, "no data file was named");
         return NULL;
@@ -322,9 +331,12 @@ void gm_rows_take_pixels(gm_rows *d, gm_pixels *pixels) {
 
 long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     switch (d->kind) {
-    case GM_DATA_CSV: return next_csv(d, wanted, eager, x, y, e);
-    case GM_DATA_IDX: return next_idx(d, wanted, x, y, e);
-    case GM_DATA_STREAM: break;
+    case GM_DATA_CSV:
+        return next_csv(d, wanted, eager, x, y, e);
+    case GM_DATA_IDX:
+        return next_idx(d, wanted, x, y, e);
+    case GM_DATA_STREAM:
+        break;
     }
     return next_stream(d, wanted, eager, x, y, e);
 }

@@ -42,8 +42,10 @@ int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e) {
     gm_scale parsed = {GM_SCALE_NONE, 0, 0};
     char shown[GM_VISIBLE];
     if (strncmp(text, "range:", 6) == 0) {
-        if (!parse_range(text + 6, &parsed)) return gm_fail_usage(e, "scale '%s': two numbers belong here, as in range:-1,1", text);
-        if (!(parsed.low < parsed.high)) return gm_fail_usage(e, "scale '%s': the low end must be below the high end", text);
+        if (!parse_range(text + 6, &parsed))
+            return gm_fail_usage(e, "scale '%s': two numbers belong here, as in range:-1,1", text);
+        if (!(parsed.low < parsed.high))
+            return gm_fail_usage(e, "scale '%s': the low end must be below the high end", text);
         if (parsed.low < -bound || parsed.high > bound) return gm_fail_usage(e, "scale '%s': ends beyond 1e30", text);
     } else if (strcmp(text, "range") == 0) {
         return gm_fail_usage(e, "scale 'range': two numbers belong here, as in range:-1,1");

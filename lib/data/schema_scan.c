@@ -14,8 +14,8 @@ typedef enum column_kind { UNDECIDED, NUMERIC, CATEGORICAL } column_kind; /* und
 
 typedef struct column_scan {
     column_kind kind;
-    size_t place;         /* field of the file at hand */
-    uint64_t empty_line;  /* where the first of the empty values stands, 0: there is none yet */
+    size_t place;        /* field of the file at hand */
+    uint64_t empty_line; /* where the first of the empty values stands, 0: there is none yet */
     bool integer;
     double minimum, maximum, mean, squares; /* squares: sum of (value - mean)^2 */
     gm_lexicon words;
@@ -23,7 +23,7 @@ typedef struct column_scan {
 
 typedef struct scan {
     const char *label;
-    gm_lexicon names;       /* of the columns */
+    gm_lexicon names;     /* of the columns */
     column_scan *columns; /* [names.count] */
     size_t label_place;
     gm_lexicon classes;
@@ -65,7 +65,8 @@ static int take_columns(scan *s, const gm_csv *csv, const char *file, gm_error *
         if (s->label != NULL && strcmp(name, s->label) == 0) continue;
         if (gm_lexicon_add(&s->names, name, strlen(name), e) < 0) return -1;
     }
-    if (s->names.count == 0) return gm_fail(e, "%s: no column beside the label '%s'", file, gm_visible_text(s->label, shown));
+    if (s->names.count == 0)
+        return gm_fail(e, "%s: no column beside the label '%s'", file, gm_visible_text(s->label, shown));
     if (s->names.count > GM_COLUMNS_MAX) return gm_fail(e, "%s: more than %zu columns", file, GM_COLUMNS_MAX);
     s->columns = gm_new_zeroed(s->names.count, sizeof *s->columns, e);
     return s->columns != NULL ? 0 : -1;
@@ -81,7 +82,8 @@ static int match_columns(scan *s, const gm_csv *csv, const char *file, const cha
     for (size_t i = 0; i < s->names.count; i++) {
         const long at = gm_csv_find(csv, s->names.items[i].text);
         if (at < 0) {
-            return gm_fail(e, "%s: no column '%s', which %s has", file, gm_visible_text(s->names.items[i].text, shown), first);
+            return gm_fail(e, "%s: no column '%s', which %s has", file, gm_visible_text(s->names.items[i].text, shown),
+                           first);
         }
         s->columns[i].place = (size_t)at;
     }
@@ -106,7 +108,8 @@ static void add_number(column_scan *c, double value, size_t row) {
 }
 
 static int add_category(column_scan *c, const gm_field *field, gm_error *e) {
-    if (field->length > GM_CATEGORY_TEXT_MAX) return gm_fail(e, "a category of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
+    if (field->length > GM_CATEGORY_TEXT_MAX)
+        return gm_fail(e, "a category of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
     if (gm_lexicon_add(&c->words, field->text, field->length, e) < 0) return -1;
     if (c->words.count <= GM_CATEGORIES_MAX) return 0;
     return gm_fail(e, "more than %zu categories; if it is an identifier, leave it out", GM_CATEGORIES_MAX);
@@ -173,7 +176,8 @@ static int scan_rows(scan *s, gm_csv *csv, const char *file, gm_error *e) {
     uint64_t line;
     int got;
     while ((got = gm_csv_next(csv, &fields, &line, e)) > 0) {
-        if (add_row(s, fields, line, e) < 0) return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)line);
+        if (add_row(s, fields, line, e) < 0)
+            return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)line);
     }
     return got;
 }
@@ -227,7 +231,11 @@ static int finish_column(const scan *s, column_scan *c, gm_column *out, gm_error
     return gm_fail(e, "column '%s': its numbers are too large to be scaled", gm_visible_text(out->name, shown));
 }
 
-typedef struct class_item { char *text; size_t rows; double number; } class_item;
+typedef struct class_item {
+    char *text;
+    size_t rows;
+    double number;
+} class_item;
 
 static int by_number(const void *a, const void *b) {
     const class_item *p = a, *q = b;
@@ -279,7 +287,8 @@ static int finish_classes(scan *s, gm_schema *out, gm_error *e) {
     free(items);
     char shown[GM_VISIBLE];
     if (out->class_count > 1) return 0;
-    return gm_fail(e, "label column '%s' has one class only ('%s')", gm_visible_text(out->label, shown), out->classes[0]);
+    return gm_fail(e, "label column '%s' has one class only ('%s')", gm_visible_text(out->label, shown),
+                   out->classes[0]);
 }
 
 static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
@@ -303,7 +312,8 @@ static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
     return out->label != NULL ? finish_classes(s, out, e) : -1;
 }
 
-static int describe_csv(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label, gm_error *e) {
+static int describe_csv(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label,
+                        gm_error *e) {
     scan s = {.label = label};
     const bool good = scan_csv(&s, files, file_count, first_fd, e) == 0;
     const int done = !good ? -1 : finish_csv(&s, out, e) == 0 ? 0 : gm_fail_within(e, "%s: ", gm_data_name(files[0]));
@@ -358,12 +368,14 @@ static int finish_pixels(const pixel_scan *p, gm_schema *out, const char *label,
             .features = 1,
         };
         if (out->columns[i].name == NULL) return -1;
-        if (label != NULL && strcmp(label, name) == 0) return gm_fail_usage(e, "'%s' is a pixel's name; the label needs another", name);
+        if (label != NULL && strcmp(label, name) == 0)
+            return gm_fail_usage(e, "'%s' is a pixel's name; the label needs another", name);
     }
     return 0;
 }
 
-static int finish_pixel_classes(const pixel_scan *p, const gm_idx *idx, gm_schema *out, const char *label, gm_error *e) {
+static int finish_pixel_classes(const pixel_scan *p, const gm_idx *idx, gm_schema *out, const char *label,
+                                gm_error *e) {
     scan s = {.label = label != NULL ? label : "label"};
     char text[8];
     int done = 0;
@@ -394,7 +406,8 @@ static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, cons
     return done;
 }
 
-static int describe_idx(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label, gm_error *e) {
+static int describe_idx(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label,
+                        gm_error *e) {
     gm_idx *idx = gm_idx_open(files, file_count, first_fd, e);
     const int done = idx != NULL ? describe_pictures(out, idx, gm_data_name(files[0]), label, e) : -1;
     gm_idx_free(idx);

@@ -1,7 +1,8 @@
 /* schema_value.c: a schema as a value of the model file, and back.
  *
- *   { source, rows, scale, features, columns: N, [names: N texts; absent for p0 p1 ...], minimum, maximum, mean, deviation, integer: N each, or one that
- *     holds for all, [categories: [{column, words}]], [label, classes, class_rows], [height, width] }
+ *   { source, rows, scale, features, columns: N, [names: N texts; absent for p0 p1 ...], minimum, maximum, mean,
+ * deviation, integer: N each, or one that holds for all, [categories: [{column, words}]], [label, classes, class_rows],
+ * [height, width] }
  *
  * Pictures have hundreds of columns that differ in nothing but two numbers, so what columns share is written once.
  */
@@ -82,7 +83,8 @@ static gm_value *integer_value(const gm_schema *s) {
 static int set_names(const gm_schema *s, gm_value *map) {
     char name[32];
     bool numbered = true;
-    for (size_t i = 0; i < s->column_count; i++) numbered = numbered && strcmp(s->columns[i].name, number_name(i, name)) == 0;
+    for (size_t i = 0; i < s->column_count; i++)
+        numbered = numbered && strcmp(s->columns[i].name, number_name(i, name)) == 0;
     if (numbered) return 0;
     gm_value *names = gm_value_array();
     if (gm_map_set(map, "names", names) < 0) return -1;
@@ -160,7 +162,8 @@ static int get_size(const gm_value *map, const char *key, int64_t low, int64_t h
 
 /* A copy of a text child without NUL bytes inside. */
 static char *copy_text(const gm_value *v, const char *what, size_t low, size_t high, gm_error *e) {
-    if (v == NULL || v->kind != GM_TEXT || v->length < low || v->length > high || memchr(v->text, 0, v->length) != NULL) {
+    if (v == NULL || v->kind != GM_TEXT || v->length < low || v->length > high ||
+        memchr(v->text, 0, v->length) != NULL) {
         gm_fail(e, "'%s' is missing or no proper text", what);
         return NULL;
     }
@@ -238,7 +241,8 @@ static int get_statistic(gm_schema *s, const gm_value *map, size_t which, gm_err
 static int get_integer(gm_schema *s, const gm_value *map, gm_error *e) {
     const gm_value *v = gm_map_get(map, "integer");
     const bool array = v != NULL && v->kind == GM_ARRAY;
-    if (v == NULL || (array && v->length != s->column_count)) return gm_fail(e, "'integer' is missing or of a wrong length");
+    if (v == NULL || (array && v->length != s->column_count))
+        return gm_fail(e, "'integer' is missing or of a wrong length");
     for (size_t i = 0; i < s->column_count; i++) {
         const gm_value *one = array ? v->items[i] : v;
         if (one->kind != GM_BOOL) return gm_fail(e, "'integer': neither true nor false for column %zu", i);
@@ -271,7 +275,8 @@ static int check_columns(gm_schema *s, size_t features, gm_error *e) {
         gm_column *c = &s->columns[i];
         c->features = c->categorical ? c->category_count : 1;
         sum += c->features;
-        if (!(c->minimum <= c->mean && c->mean <= c->maximum && c->deviation >= 0 && isfinite(c->maximum - c->minimum))) {
+        if (!(c->minimum <= c->mean && c->mean <= c->maximum && c->deviation >= 0 &&
+              isfinite(c->maximum - c->minimum))) {
             return gm_fail(e, "the statistics of column %zu contradict each other", i);
         }
     }
@@ -289,9 +294,10 @@ static int check_order(gm_schema *s, gm_error *e) {
     }
     for (size_t i = 0; i < s->class_count; i++) {
         if (s->classes[i][0] == '\0') return gm_fail(e, "'classes': item %zu is empty", i);
-        if (s->classes_are_numbers && !gm_parse_double(s->classes[i], &number)) return gm_fail(e, "'classes' are no numbers");
-        const bool above = s->classes_are_numbers ? i == 0 || number > before
-                                                  : i == 0 || strcmp(s->classes[i - 1], s->classes[i]) < 0;
+        if (s->classes_are_numbers && !gm_parse_double(s->classes[i], &number))
+            return gm_fail(e, "'classes' are no numbers");
+        const bool above =
+            s->classes_are_numbers ? i == 0 || number > before : i == 0 || strcmp(s->classes[i - 1], s->classes[i]) < 0;
         if (!above) return gm_fail(e, "'classes' are not sorted");
         before = number;
     }
@@ -311,13 +317,15 @@ static int get_classes(gm_schema *s, const gm_value *map, gm_error *e) {
     if (s->classes == NULL) return -1;
     s->class_count = classes->length;
     if (check_order(s, e) < 0) return -1;
-    if (rows == NULL || rows->kind != GM_ARRAY || rows->length != s->class_count) return gm_fail(e, "'class_rows' does not fit");
+    if (rows == NULL || rows->kind != GM_ARRAY || rows->length != s->class_count)
+        return gm_fail(e, "'class_rows' does not fit");
     s->class_rows = gm_new(s->class_count, sizeof *s->class_rows, e);
     if (s->class_rows == NULL) return -1;
     size_t sum = 0;
     for (size_t i = 0; i < s->class_count; i++) {
         const gm_value *v = rows->items[i];
-        if (v->kind != GM_INT || v->integer < 0 || v->integer > (int64_t)s->rows) return gm_fail(e, "'class_rows' does not fit");
+        if (v->kind != GM_INT || v->integer < 0 || v->integer > (int64_t)s->rows)
+            return gm_fail(e, "'class_rows' does not fit");
         s->class_rows[i] = (size_t)v->integer;
         sum += s->class_rows[i];
     }
@@ -327,7 +335,8 @@ static int get_classes(gm_schema *s, const gm_value *map, gm_error *e) {
 static int get_shape(gm_schema *s, const gm_value *map, gm_error *e) {
     if (gm_map_get(map, "height") == NULL && gm_map_get(map, "width") == NULL) return 0;
     const int64_t most = (int64_t)GM_COLUMNS_MAX;
-    if (get_size(map, "height", 1, most, &s->height, e) < 0 || get_size(map, "width", 1, most, &s->width, e) < 0) return -1;
+    if (get_size(map, "height", 1, most, &s->height, e) < 0 || get_size(map, "width", 1, most, &s->width, e) < 0)
+        return -1;
     return s->height * s->width == s->column_count ? 0 : gm_fail(e, "height times width is not the number of columns");
 }
 

@@ -1,7 +1,8 @@
 /* source.c: opening a data file and telling its kind by its first bytes.
  *
- * The bytes are looked at without taking them, so that whoever reads the descriptor next finds them all: a file by pread, a pipe by
- * tee(2) (Linux) into a pipe of our own, a socket by MSG_PEEK. What allows none of these (a terminal) is taken for CSV.
+ * The bytes are looked at without taking them, so that whoever reads the descriptor next finds them all: a file by
+ * pread, a pipe by tee(2) (Linux) into a pipe of our own, a socket by MSG_PEEK. What allows none of these (a terminal)
+ * is taken for CSV.
  */
 #include "source.h"
 
@@ -112,8 +113,8 @@ int gm_data_check(char *const *files, size_t file_count, gm_error *e) {
         if (fd < 0) return -1;
         close(fd);
         if (first != NULL && kind != first_kind) {
-            return gm_fail(e, "%s is %s, %s is %s: files of one kind can be read together", first, gm_data_kind_text(first_kind),
-                           files[i], gm_data_kind_text(kind));
+            return gm_fail(e, "%s is %s, %s is %s: files of one kind can be read together", first,
+                           gm_data_kind_text(first_kind), files[i], gm_data_kind_text(kind));
         }
         first = files[i];
         first_kind = kind;

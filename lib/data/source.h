@@ -13,10 +13,12 @@ const char *gm_data_kind_text(gm_data_kind kind);
 /* What messages call a path: "standard input" for "-". */
 const char *gm_data_name(const char *path);
 
-/* A descriptor of the caller's own ("-": standard input), nothing read from it yet. Waits for the first bytes of a pipe. -1. */
+/* A descriptor of the caller's own ("-": standard input), nothing read from it yet. Waits for the first bytes of a
+ * pipe. -1. */
 GM_MUST_USE int gm_data_open(const char *path, gm_data_kind *kind, gm_error *e);
 
-/* That all files are there and of one kind, as far as can be told without waiting; pipes are looked at when it is their turn. */
+/* That all files are there and of one kind, as far as can be told without waiting; pipes are looked at when it is their
+ * turn. */
 GM_MUST_USE int gm_data_check(char *const *files, size_t file_count, gm_error *e);
 
 #endif

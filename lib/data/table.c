@@ -1,5 +1,5 @@
-/* table.c: all rows in memory, in the form that takes least of it: CSV as cells, pictures as bytes, streams as floats. Batches are
- * expanded when they are picked.
+/* table.c: all rows in memory, in the form that takes least of it: CSV as cells, pictures as bytes, streams as floats.
+ * Batches are expanded when they are picked.
  */
 #include "rows.h"
 #include "text.h"
@@ -14,10 +14,10 @@ struct gm_table {
     const gm_schema *schema; /* for the one-hot columns */
     bool one_hot, labelled;
     size_t rows, features;
-    size_t width;           /* numbers of a stored row */
-    float *cells;           /* [rows, width], but for IDX */
-    unsigned char *bytes;   /* [rows, width], for IDX */
-    int32_t *y;             /* [rows], if labelled */
+    size_t width;                /* numbers of a stored row */
+    float *cells;                /* [rows, width], but for IDX */
+    unsigned char *bytes;        /* [rows, width], for IDX */
+    int32_t *y;                  /* [rows], if labelled */
     size_t capacity, y_capacity; /* numbers and labels there is room for */
     gm_pixels pixels;
 };
@@ -52,8 +52,8 @@ static int read_all(gm_table *t, gm_rows *d, const char *file, gm_error *e) {
     return t->rows > 0 ? 0 : gm_fail(e, "%s: no rows", file);
 }
 
-gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, bool need_label, size_t max_tensor,
-                        gm_error *e) {
+gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
+                        size_t max_tensor, gm_error *e) {
     gm_rows *d = gm_rows_open(files, file_count, schema, need_label, max_tensor, e);
     gm_table *t = d != NULL ? gm_new_zeroed(1, sizeof *t, e) : NULL;
     if (t == NULL) {

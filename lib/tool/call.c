@@ -5,13 +5,16 @@
 #include <stdlib.h>
 
 static int answer_version(const gm_tool *tool) {
-    if (tool->blas) printf("%s %s (%s)\n", tool->name, GM_VERSION, tool->blas());
-    else printf("%s %s\n", tool->name, GM_VERSION);
+    if (tool->blas)
+        printf("%s %s (%s)\n", tool->name, GM_VERSION, tool->blas());
+    else
+        printf("%s %s\n", tool->name, GM_VERSION);
     return 0;
 }
 
 int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call *call, bool *done, gm_error *e) {
-    *call = (gm_call){.tool = tool, .role = tool->role, .fused = fused, .max_tensor = GM_MAX_TENSOR_DEFAULT, .threads = 1};
+    *call =
+        (gm_call){.tool = tool, .role = tool->role, .fused = fused, .max_tensor = GM_MAX_TENSOR_DEFAULT, .threads = 1};
     *done = false;
     call->state = gm_new_zeroed(1, tool->state_size ? tool->state_size : 1, e);
     if (!call->state) return -1;
@@ -19,8 +22,10 @@ int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call
     if (gm_options_parse(call, argc, argv, &answer, e) != 0) return -1;
     if (answer != GM_ANSWER_RUN) {
         *done = true;
-        if (answer == GM_ANSWER_HELP) gm_options_help(tool);
-        else answer_version(tool);
+        if (answer == GM_ANSWER_HELP)
+            gm_options_help(tool);
+        else
+            answer_version(tool);
         return 0;
     }
     return tool->open(call, e);

@@ -33,23 +33,23 @@ static const float *follow_copy(gm_follow *f, uint64_t *step, gm_error *e) {
 
 const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e) {
     if (f->frozen || !r->has_step) return follow_copy(f, step, e);
-    if (gm_model_wait(f->model, r->step, e) != 0) return NULL;
+    const char *name = gm_model_spec_of(f->model)->name;
+    *step = (uint64_t)gm_map_int(gm_map_get(r->info, "stepped"), name, (int64_t)r->step);
     f->copied = false;
-    f->view = gm_model_view(f->model);
-    *step = f->view.step;
-    return f->view.params;
-}
-
-const float *gm_follow_params_at(gm_follow *f, const gm_record *r, gm_error *e) {
-    f->copied = false;
-    if (gm_model_view_at(f->model, r->step, &f->view)) return f->view.params;
-    gm_fail(e, "%s is at step %llu and no longer knows step %llu: go on from a checkpoint of all models at one step",
-            gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)r->step);
+    if (gm_model_wait(f->model, *step, e) != 0) return NULL;
+    if (gm_model_view_at(f->model, *step, &f->view)) return f->view.params;
+    gm_fail(e,
+            "%s is at step %llu and no longer knows step %llu: a model that this pipeline does not train is read with "
+            "--frozen, one behind its own gm-step in gm-pipe",
+            gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)*step);
     return NULL;
 }
 
 int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e) {
     if (f->copied || gm_model_view_holds(f->model, &f->view)) return 0;
-    return gm_fail(e, "%s went on to step %llu while the record of step %llu was in work: does another pipeline train it?",
-                   gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)r->step);
+    return gm_fail(
+        e,
+        "%s went on to step %llu while the record of step %llu was in work: a reader behind the gm-step of its "
+        "own model runs in gm-pipe, or with --frozen",
+        gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)r->step);
 }

@@ -11,24 +11,35 @@
 #define OPTION_TABLE 256 /* getopt's value of table entry i is OPTION_TABLE + i */
 
 /* The options that every tool of a kind has; offsets are into gm_call. */
-static const gm_option stream_options[] = {
+static const gm_option writer_options[] = {
     {"drop", 0, GM_OPTION_LIST, offsetof(gm_call, drop), "NAME,...", "remove these tensors from each record", 0, 0},
-    {"max-tensor", 0, GM_OPTION_SIZE, offsetof(gm_call, max_tensor), "BYTES", "refuse a tensor above this (default 1 GiB)", 1, 1e15},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
-static const gm_option blas_options[] = {
-    {"threads", 'j', GM_OPTION_SIZE, offsetof(gm_call, threads), "N", "threads (default 1; the results are the same bits)", 1, 256},
-    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+static const gm_option reader_options[] = {{"max-tensor", 0, GM_OPTION_SIZE, offsetof(gm_call, max_tensor), "BYTES",
+                                            "refuse a tensor above this (default 1 GiB)", 1, 1e15},
+                                           {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+static const gm_option blas_options[] = {{"threads", 'j', GM_OPTION_SIZE, offsetof(gm_call, threads), "N",
+                                          "threads (default 1; the results are the same bits)", 1, 256},
+                                         {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
-typedef struct bound { const gm_option *option; bool common; } bound;
+typedef struct bound {
+    const gm_option *option;
+    bool common;
+} bound;
+
+static size_t add_common(bound bounds[OPTIONS_MAX], size_t n, const gm_option *o) {
+    for (; o->name && n < OPTIONS_MAX; o++) bounds[n++] = (bound){o, true};
+    return n;
+}
 
 /* All options of a tool: its own, then the common ones that apply. */
 static size_t options_of(const gm_tool *tool, bound bounds[OPTIONS_MAX]) {
     size_t n = 0;
+    bool writes = tool->role == GM_FILTER || tool->role == GM_SOURCE;
+    bool reads = tool->role == GM_FILTER || tool->role == GM_SINK || tool->reads_files;
     for (const gm_option *o = tool->options; o && o->name && n < OPTIONS_MAX; o++) bounds[n++] = (bound){o, false};
-    if (tool->role != GM_ALONE)
-        for (const gm_option *o = stream_options; o->name && n < OPTIONS_MAX; o++) bounds[n++] = (bound){o, true};
-    if (tool->blas)
-        for (const gm_option *o = blas_options; o->name && n < OPTIONS_MAX; o++) bounds[n++] = (bound){o, true};
+    if (writes) n = add_common(bounds, n, writer_options);
+    if (reads) n = add_common(bounds, n, reader_options);
+    if (tool->blas) n = add_common(bounds, n, blas_options);
     return n;
 }
 
@@ -56,9 +67,12 @@ static void list_release(gm_list *list) {
 /* The range of a number in words, for a message. */
 static const char *range_text(const gm_option *o, char out[96]) {
     const char *kind = o->kind == GM_OPTION_NUMBER ? "a number" : "a whole number";
-    if (o->low == 0 && o->high == 0) snprintf(out, 96, "%s", kind);
-    else if (o->high >= 1e15) snprintf(out, 96, "%s from %.10g", kind, o->low);
-    else snprintf(out, 96, "%s from %.10g to %.10g", kind, o->low, o->high);
+    if (o->low == 0 && o->high == 0)
+        snprintf(out, 96, "%s", kind);
+    else if (o->high >= 1e15)
+        snprintf(out, 96, "%s from %.10g", kind, o->low);
+    else
+        snprintf(out, 96, "%s from %.10g to %.10g", kind, o->low, o->high);
     return out;
 }
 
@@ -69,14 +83,21 @@ static int option_set(const bound *b, gm_call *call, const char *text, gm_error 
     bool any = o->low == 0 && o->high == 0;
     bool good = true;
     switch (o->kind) {
-    case GM_OPTION_FLAG: *(bool *)variable = true; break;
+    case GM_OPTION_FLAG:
+        *(bool *)variable = true;
+        break;
     case GM_OPTION_TEXT:
         good = true;
         *(const char **)variable = text;
         break;
-    case GM_OPTION_LIST: return list_add(variable, text, o->name, e);
-    case GM_OPTION_SIZE: good = gm_parse_size(text, any ? 0 : (size_t)o->low, any ? SIZE_MAX : (size_t)o->high, variable); break;
-    case GM_OPTION_U64: good = gm_parse_u64(text, any ? 0 : (uint64_t)o->low, any ? UINT64_MAX : (uint64_t)o->high, variable); break;
+    case GM_OPTION_LIST:
+        return list_add(variable, text, o->name, e);
+    case GM_OPTION_SIZE:
+        good = gm_parse_size(text, any ? 0 : (size_t)o->low, any ? SIZE_MAX : (size_t)o->high, variable);
+        break;
+    case GM_OPTION_U64:
+        good = gm_parse_u64(text, any ? 0 : (uint64_t)o->low, any ? UINT64_MAX : (uint64_t)o->high, variable);
+        break;
     case GM_OPTION_NUMBER: {
         double value;
         good = gm_parse_double(text, &value) && (any || (value >= o->low && value <= o->high));
@@ -91,7 +112,8 @@ static int option_set(const bound *b, gm_call *call, const char *text, gm_error 
 
 /* getopt said '?': an unknown or an ambiguous option. */
 static int option_unknown(const bound *bounds, size_t count, const char *word, gm_error *e) {
-    if (optopt > OPTION_VERSION && optopt < OPTION_TABLE) return gm_fail_usage(e, "unknown option '-%c' (--help lists them)", optopt);
+    if (optopt > OPTION_VERSION && optopt < OPTION_TABLE)
+        return gm_fail_usage(e, "unknown option '-%c' (--help lists them)", optopt);
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
     const char *names[OPTIONS_MAX + 3];
@@ -140,7 +162,8 @@ int gm_options_parse(gm_call *call, int argc, char **argv, gm_answer *answer, gm
         if (c == '?') return option_unknown(bounds, count, word, e);
         if (c == ':') return gm_fail_usage(e, "option '%s' needs a value", word);
         size_t i = 0;
-        if (c >= OPTION_TABLE) i = (size_t)(c - OPTION_TABLE);
+        if (c >= OPTION_TABLE)
+            i = (size_t)(c - OPTION_TABLE);
         else
             while (i < count && bounds[i].option->letter != c) i++;
         if (option_set(&bounds[i], call, optarg, e) != 0) return -1;
@@ -155,15 +178,19 @@ void gm_options_release(gm_call *call) {
     size_t count = options_of(call->tool, bounds);
     for (size_t i = 0; i < count; i++)
         if (bounds[i].option->kind == GM_OPTION_LIST)
-            list_release((gm_list *)((bounds[i].common ? (char *)call : (char *)call->state) + bounds[i].option->offset));
+            list_release(
+                (gm_list *)((bounds[i].common ? (char *)call : (char *)call->state) + bounds[i].option->offset));
 }
 
 static void help_line(char letter, const char *name, const char *argument, const char *help) {
     char left[64];
-    int n = letter ? snprintf(left, sizeof left, "  -%c, --%s", letter, name) : snprintf(left, sizeof left, "      --%s", name);
+    int n = letter ? snprintf(left, sizeof left, "  -%c, --%s", letter, name)
+                   : snprintf(left, sizeof left, "      --%s", name);
     if (argument) snprintf(left + n, sizeof left - (size_t)n, " %s", argument);
-    if (strlen(left) < 30) printf("%-30s%s\n", left, help);
-    else printf("%s\n%30s%s\n", left, "", help);
+    if (strlen(left) < 30)
+        printf("%-30s%s\n", left, help);
+    else
+        printf("%s\n%30s%s\n", left, "", help);
 }
 
 void gm_options_help(const gm_tool *tool) {

@@ -6,8 +6,8 @@
 
 typedef enum gm_answer { GM_ANSWER_RUN, GM_ANSWER_HELP, GM_ANSWER_VERSION } gm_answer;
 
-/* Parses a command's words into call->state and call's common options; what is left goes to call->arguments (pointers into argv).
- * Sets *answer where --help or --version was given. */
+/* Parses a command's words into call->state and call's common options; what is left goes to call->arguments (pointers
+ * into argv). Sets *answer where --help or --version was given. */
 GM_MUST_USE int gm_options_parse(gm_call *call, int argc, char **argv, gm_answer *answer, gm_error *e);
 
 /* Releases the lists that parsing made. */

@@ -32,13 +32,15 @@ static int line_open(line *l, gm_error *e) {
     l->record = gm_record_new(e);
     if (!l->record) return -1;
     if (!makes_records(first)) {
-        if (isatty(STDIN_FILENO)) return gm_fail_usage(e, "standard input is a terminal; a stream belongs there (--help)");
+        if (isatty(STDIN_FILENO))
+            return gm_fail_usage(e, "standard input is a terminal; a stream belongs there (--help)");
         l->reader = gm_reader_new(STDIN_FILENO, "standard input", first->max_tensor, e);
         if (!l->reader) return -1;
     }
     if (hands_on(last)) {
         int level;
-        if (isatty(STDOUT_FILENO)) return gm_fail_usage(e, "standard output is a terminal and a stream is binary: append `| gm-show`");
+        if (isatty(STDOUT_FILENO))
+            return gm_fail_usage(e, "standard output is a terminal and a stream is binary: append `| gm-show`");
         if (gm_level_for(STDOUT_FILENO, &level, e) != 0) return -1;
         l->writer = gm_writer_new(STDOUT_FILENO, "standard output", level, e);
         if (!l->writer) return -1;
@@ -51,7 +53,8 @@ static int line_process(line *l, size_t i, gm_error *e) {
     gm_call *c = l->calls[i];
     int got = c->tool->process(c, l->record, e);
     if (got < 0) {
-        if (c->role == GM_FILTER || c->role == GM_SINK) gm_fail_within(e, "record %llu: ", (unsigned long long)c->records);
+        if (c->role == GM_FILTER || c->role == GM_SINK)
+            gm_fail_within(e, "record %llu: ", (unsigned long long)c->records);
         return -1;
     }
     c->records++;
@@ -96,7 +99,8 @@ int gm_run_pipeline(gm_call *const *calls, size_t count) {
     line l = {.calls = calls, .count = count};
     size_t at = 0;
     int status = 0;
-    if (line_open(&l, &e) != 0 || line_run(&l, &at, &e) != 0 || line_finish(&l, &at, &e) != 0) status = failed(calls[at], &e);
+    if (line_open(&l, &e) != 0 || line_run(&l, &at, &e) != 0 || line_finish(&l, &at, &e) != 0)
+        status = failed(calls[at], &e);
     gm_writer_free(l.writer);
     gm_reader_free(l.reader);
     gm_record_free(l.record);

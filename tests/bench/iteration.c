@@ -2,9 +2,9 @@
  *
  * usage: iteration PIPELINE-STAGES...   (each stage one word, as for gm-pipe without the bars)
  *
- * Runs the pipeline in this process, as gm-pipe does, with cblas_sgemm and cblas_sgemv wrapped (ld --wrap): the calls of the
- * last step are written down, then done again alone, on memory laid out as theirs was. Runs and replays take turns, and each
- * pair gives a ratio. Prints lines `name value`: milliseconds per step and the median ratio.
+ * Runs the pipeline in this process, as gm-pipe does, with cblas_sgemm and cblas_sgemv wrapped (ld --wrap): the calls
+ * of the last step are written down, then done again alone, on memory laid out as theirs was. Runs and replays take
+ * turns, and each pair gives a ratio. Prints lines `name value`: milliseconds per step and the median ratio.
  */
 #include "gm/filter.h"
 #include "gm/ops.h"
@@ -107,7 +107,10 @@ static void run_steps(size_t steps) {
 
 /* ---- the calls again, alone ---- */
 
-typedef struct region { const char *start, *end; char *copy; } region;
+typedef struct region {
+    const char *start, *end;
+    char *copy;
+} region;
 static region regions[3 * CALLS_MAX];
 static size_t region_count;
 
@@ -161,7 +164,8 @@ static void lay_out(void) {
         size_t bytes = (size_t)(regions[i].end - regions[i].start);
         regions[i].copy = gm_new(bytes, 1, &e);
         if (!regions[i].copy) die(&e);
-        for (size_t k = 0; k < bytes / sizeof(float); k++) ((float *)(void *)regions[i].copy)[k] = (float)(k % 7) * 0.01F;
+        for (size_t k = 0; k < bytes / sizeof(float); k++)
+            ((float *)(void *)regions[i].copy)[k] = (float)(k % 7) * 0.01F;
     }
     for (size_t i = 0; i < call_count; i++) {
         calls[i].a = moved(calls[i].a);
@@ -175,8 +179,8 @@ static void replay(size_t steps) {
         for (size_t i = 0; i < call_count; i++) {
             const blas_call *c = &calls[i];
             if (c->matrix)
-                __real_cblas_sgemm(CblasRowMajor, c->ta, c->tb, c->m, c->n, c->k, 1, c->a, c->lda, c->b, c->ldb, c->beta,
-                                   c->c, c->ldc);
+                __real_cblas_sgemm(CblasRowMajor, c->ta, c->tb, c->m, c->n, c->k, 1, c->a, c->lda, c->b, c->ldb,
+                                   c->beta, c->c, c->ldc);
             else
                 __real_cblas_sgemv(CblasRowMajor, c->ta, c->m, c->n, 1, c->a, c->lda, c->b, c->ldb, c->beta, c->c,
                                    c->ldc);

@@ -22,7 +22,8 @@ static const char *read_fd(int fd) {
         used += (size_t)snprintf(out + used, sizeof out - used, "%llu:", (unsigned long long)line);
         for (size_t i = 0; i < gm_csv_columns(c); i++) {
             CHECK(fields[i].text[fields[i].length] == '\0');
-            used += (size_t)snprintf(out + used, sizeof out - used, "%s%.*s", i > 0 ? "|" : "", (int)fields[i].length, fields[i].text);
+            used += (size_t)snprintf(out + used, sizeof out - used, "%s%.*s", i > 0 ? "|" : "", (int)fields[i].length,
+                                     fields[i].text);
         }
         used += (size_t)snprintf(out + used, sizeof out - used, ";");
     }
@@ -91,8 +92,10 @@ static void test_header(void) {
     CHECK_TEXT(read_text("a,b\n"), "x.csv: no rows behind the header");
     CHECK_TEXT(read_text("a,b"), "x.csv: no rows behind the header");
     CHECK_TEXT(read_text("a,b,a\n1,2,3\n"), "x.csv: line 1: columns 1 and 3 are both named 'a'");
-    CHECK_TEXT(read_text(",b\n1,2\n"), "x.csv: line 1: column 1 has no name (if it only numbers the rows, leave it out)");
-    CHECK_TEXT(read_text("\na,\"\"\n1,2\n"), "x.csv: line 2: column 2 has no name (if it only numbers the rows, leave it out)");
+    CHECK_TEXT(read_text(",b\n1,2\n"),
+               "x.csv: line 1: column 1 has no name (if it only numbers the rows, leave it out)");
+    CHECK_TEXT(read_text("\na,\"\"\n1,2\n"),
+               "x.csv: line 2: column 2 has no name (if it only numbers the rows, leave it out)");
 }
 
 static void test_field_counts(void) {
@@ -196,7 +199,8 @@ static void test_pieces(void) {
         CHECK(pipe(ends) == 0);
         const pid_t child = fork();
         if (child == 0) {
-            if (gm_write_all(ends[1], text, cut) == 0 && usleep(500) == 0) _exit(gm_write_all(ends[1], text + cut, sizeof text - 1 - cut));
+            if (gm_write_all(ends[1], text, cut) == 0 && usleep(500) == 0)
+                _exit(gm_write_all(ends[1], text + cut, sizeof text - 1 - cut));
             _exit(1);
         }
         close(ends[1]);
@@ -210,7 +214,8 @@ static void test_many_blocks(void) {
     FILE *f = fopen("many.csv", "w");
     files_note("many.csv");
     fputs("number,word,rest\n", f);
-    for (int i = 0; i < 50000; i++) fprintf(f, "%d,\"w%d,\n\",%.*s\n", i, i * 7, i % 40, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop");
+    for (int i = 0; i < 50000; i++)
+        fprintf(f, "%d,\"w%d,\n\",%.*s\n", i, i * 7, i % 40, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop");
     fclose(f);
     gm_error e;
     const gm_field *fields;

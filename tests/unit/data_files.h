@@ -12,11 +12,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
-static char files_home[PATH_MAX], files_directory[PATH_MAX], files_digits[PATH_MAX], files_wine[PATH_MAX], files_iris[PATH_MAX];
+static char files_home[PATH_MAX], files_directory[PATH_MAX], files_digits[PATH_MAX], files_wine[PATH_MAX],
+    files_iris[PATH_MAX];
 
 static inline bool files_enter(void) {
     const char *base = getenv("TMPDIR");
-    snprintf(files_directory, sizeof files_directory, "%s/gm-data-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
+    snprintf(files_directory, sizeof files_directory, "%s/gm-data-XXXXXX",
+             base != NULL && base[0] != '\0' ? base : "/tmp");
     bool good = getcwd(files_home, sizeof files_home) != NULL;
     good = good && realpath("examples/data/digits.csv", files_digits) != NULL;
     good = good && realpath("examples/data/wine.csv", files_wine) != NULL;

@@ -57,7 +57,8 @@ static gm_schema *scan_pair(const char *scale_text) {
 static void test_scan(void) {
     gm_schema *s = scan_pair("standard");
     if (s == NULL) return;
-    CHECK(s->rows == ROWS && s->column_count == PIXELS && s->features == PIXELS && s->height == HEIGHT && s->width == WIDTH);
+    CHECK(s->rows == ROWS && s->column_count == PIXELS && s->features == PIXELS && s->height == HEIGHT &&
+          s->width == WIDTH);
     CHECK_TEXT(s->columns[5].name, "p5");
     CHECK(s->columns[4].minimum == 0 && s->columns[4].maximum == 255 && s->columns[4].integer);
     double sum = 0, squares = 0;
@@ -105,8 +106,10 @@ static void test_same_bits(void) {
         gm_table *t = gm_table_load(pictures_and_labels, 2, s, true, 0, &e);
         CHECK(d != NULL && t != NULL);
         if (d == NULL || t == NULL) return;
-        CHECK(gm_rows_labelled(d) && gm_rows_features(d) == PIXELS && gm_table_rows(t) == ROWS && gm_table_features(t) == PIXELS);
-        CHECK(gm_rows_next(d, 7, false, x, y, &e) == 7 && gm_rows_next(d, 100, false, x + 7 * PIXELS, y + 7, &e) == ROWS - 7);
+        CHECK(gm_rows_labelled(d) && gm_rows_features(d) == PIXELS && gm_table_rows(t) == ROWS &&
+              gm_table_features(t) == PIXELS);
+        CHECK(gm_rows_next(d, 7, false, x, y, &e) == 7 &&
+              gm_rows_next(d, 100, false, x + 7 * PIXELS, y + 7, &e) == ROWS - 7);
         CHECK(gm_rows_next(d, 100, false, picked, NULL, &e) == 0);
         for (uint32_t i = 0; i < ROWS; i++) numbers[i] = i * 7 % ROWS;
         gm_table_pick(t, ROWS, numbers, picked, picked_y);
@@ -192,13 +195,15 @@ static void test_broken_gzip(void) {
 
 static void test_heads(void) {
     unsigned char bytes[1024];
-    const uint32_t shape[4] = {2, 1, 2, 3}, huge[3] = {UINT32_MAX, UINT32_MAX, UINT32_MAX}, empty[3] = {4, 0, 5}, none[3] = {0, 2, 2};
+    const uint32_t shape[4] = {2, 1, 2, 3}, huge[3] = {UINT32_MAX, UINT32_MAX, UINT32_MAX}, empty[3] = {4, 0, 5},
+                   none[3] = {0, 2, 2};
     const uint32_t many[3] = {UINT32_MAX, 2, 3};
     put_pair();
     put_bytes("pictures", bytes, put_head(bytes, 0x0D, 3, shape));
     CHECK_TEXT(load_message(NULL), "pictures: IDX of type 0x0d; only unsigned bytes (0x08) are read");
     put_bytes("pictures", bytes, put_head(bytes, 0x08, 4, shape));
-    CHECK_TEXT(load_message(NULL), "pictures: IDX of rank 4; pictures have rank 3 (number, height, width), labels rank 1");
+    CHECK_TEXT(load_message(NULL),
+               "pictures: IDX of rank 4; pictures have rank 3 (number, height, width), labels rank 1");
     put_bytes("pictures", bytes, put_head(bytes, 0x08, 3, huge));
     CHECK_TEXT(load_message(NULL), "pictures: a row of more than 65536 bytes");
     put_bytes("pictures", bytes, put_head(bytes, 0x08, 3, empty));
@@ -285,7 +290,8 @@ static void test_other_model(void) {
     put_text("n.csv", "a,b,p2,p3,p4,p5,k\n1,2,3,4,5,6,x\n1,2,3,4,5,6,y\n");
     s = schema_of("n.csv", "k", "none");
     put_pair();
-    CHECK_TEXT(load_message(s), "pictures: the pixel 'p0' of pictures stands where the model (data: n.csv) has the column 'a'");
+    CHECK_TEXT(load_message(s),
+               "pictures: the pixel 'p0' of pictures stands where the model (data: n.csv) has the column 'a'");
     gm_schema_free(s);
 }
 

@@ -19,7 +19,8 @@ static unsigned char *read_png(const char *name, size_t *width, size_t *height) 
     return pixels;
 }
 
-static int draw(const char *name, size_t n, size_t height, size_t width, size_t columns, size_t zoom, const float *pixels, gm_error *e) {
+static int draw(const char *name, size_t n, size_t height, size_t width, size_t columns, size_t zoom,
+                const float *pixels, gm_error *e) {
     const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     files_note(name);
     e->text[0] = '\0';
@@ -39,7 +40,7 @@ static void test_grid(void) {
     CHECK(got != NULL && width == 14 && height == 10);
     if (got == NULL) return;
     static const unsigned char expected[5][7] = {
-        {0, 128, 255, 128, 255, 255, 255},     {0, 255, 0, 128, 0, 0, 0},           {128, 128, 128, 128, 128, 128, 128},
+        {0, 128, 255, 128, 255, 255, 255},  {0, 255, 0, 128, 0, 0, 0},         {128, 128, 128, 128, 128, 128, 128},
         {191, 64, 128, 128, 128, 128, 128}, {128, 255, 0, 128, 128, 128, 128},
     };
     size_t wrong = 0;

@@ -72,7 +72,8 @@ static void test_csv_labels(void) {
     CHECK(d != NULL && !gm_rows_labelled(d) && gm_rows_next(d, 1, false, x, NULL, &e) == 1);
     gm_rows_close(d);
     put_text("new.csv", "a,colour,b,k\n0,red,5,x\n0,red,5,11\n");
-    CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 3, column 'k': class '11' is not one of the model's 2 classes");
+    CHECK_TEXT(open_message(two_files, 1, s, true),
+               "new.csv: line 3, column 'k': class '11' is not one of the model's 2 classes");
     put_text("new.csv", "a,colour,b,k\n0,red,5,\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 2, column 'k': empty; a class belongs here");
     /* Labels that nobody asks for are not read. */
@@ -92,7 +93,8 @@ static void test_csv_refusals(void) {
     put_text("new.csv", "a,colour,b,k\n0,red,,x\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 2, column 'b': empty; a number belongs here");
     put_text("new.csv", "a,colour,b,k\n0,green,5,x\n");
-    CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 2, column 'colour': 'green' is not one of the model's 2 categories");
+    CHECK_TEXT(open_message(two_files, 1, s, true),
+               "new.csv: line 2, column 'colour': 'green' is not one of the model's 2 categories");
     put_text("new.csv", "a,colour,k\n0,red,x\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: no column 'b' (the model knows it from old.csv)");
     unlink("new.csv");
@@ -332,7 +334,8 @@ static void test_stream_with_schema(void) {
     put_stream("b.gms", 5, true, 0);
     CHECK_TEXT(open_message(stream_files, 2, s, false), "b.gms: record 0: tensor 'x': expected 4 columns, got 5");
     put_text("b.gms", "a,b\n1,2\n");
-    CHECK_TEXT(open_message(stream_files, 2, s, false), "a.gms is a stream, b.gms is CSV: files of one kind can be read together");
+    CHECK_TEXT(open_message(stream_files, 2, s, false),
+               "a.gms is a stream, b.gms is CSV: files of one kind can be read together");
     CHECK_TEXT(scan_message("a.gms", NULL), "a.gms is a stream; columns and classes are read from CSV or IDX files");
     gm_schema_free(other);
     gm_schema_free(s);
@@ -358,7 +361,8 @@ static void test_stream_label_range(void) {
     gm_writer_free(w);
     gm_record_free(r);
     close(fd);
-    CHECK_TEXT(open_message(stream_files, 1, s, true), "a.gms: record 0: tensor 'y', row 1: class 2 is not one of the model's 2 classes");
+    CHECK_TEXT(open_message(stream_files, 1, s, true),
+               "a.gms: record 0: tensor 'y', row 1: class 2 is not one of the model's 2 classes");
     CHECK_TEXT(open_message(stream_files, 1, NULL, true), "a.gms: record 1: tensor 'y', row 1: no class number: -1");
     gm_schema_free(s);
 }
@@ -378,6 +382,31 @@ static void test_stream_from_pipe(void) {
     gm_rows_close(d);
 }
 
+/* The first byte of a zstd frame is '(': it takes four to tell the kind, however slowly they come. */
+static void test_slow_stream(void) {
+    unsigned char bytes[4096];
+    gm_error e;
+    float x[40];
+    put_stream("a.gms", 4, false, 0);
+    const int fd = open("a.gms", O_RDONLY | O_CLOEXEC);
+    const long n = gm_read_all(fd, bytes, sizeof bytes);
+    close(fd);
+    CHECK(n > 100 && n < (long)sizeof bytes);
+    const int end = put_on_input(bytes, 1, false);
+    const pid_t child = fork();
+    if (child == 0) {
+        for (size_t i = 1; i < 4; i++) {
+            if (usleep(5000) != 0 || gm_write_all(end, bytes + i, 1) < 0) _exit(1);
+        }
+        _exit(gm_write_all(end, bytes + 4, (size_t)n - 4) < 0);
+    }
+    close(end);
+    gm_rows *d = gm_rows_open(input, 1, NULL, false, GM_MAX_TENSOR_DEFAULT, &e);
+    CHECK(d != NULL && gm_rows_next(d, 10, false, x, NULL, &e) == 5);
+    gm_rows_close(d);
+    CHECK(waitpid(child, NULL, 0) == child);
+}
+
 int main(void) {
     if (!files_enter()) return 1;
     RUN(test_csv);
@@ -395,6 +424,7 @@ int main(void) {
     RUN(test_stream_with_schema);
     RUN(test_stream_label_range);
     RUN(test_stream_from_pipe);
+    RUN(test_slow_stream);
     files_leave();
     return check_done();
 }

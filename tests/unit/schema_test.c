@@ -15,8 +15,9 @@ static void test_scale_words(void) {
     CHECK_TEXT(gm_scale_text(&s, text), "range:-1,1");
     CHECK(gm_scale_parse("range:0.1,1e3", &s, &e) == 0);
     CHECK_TEXT(gm_scale_text(&s, text), "range:0.1,1000");
-    static const char *const wrong[] = {"",          "range",      "range:",      "range:1",     "range:1,",  "range:1,1",
-                                        "range:2,1", "range:0,1,", "range: 0,1", "range:0,inf", "rang:0,1", "range:0,1e31"};
+    static const char *const wrong[] = {"",           "range",       "range:",    "range:1",
+                                        "range:1,",   "range:1,1",   "range:2,1", "range:0,1,",
+                                        "range: 0,1", "range:0,inf", "rang:0,1",  "range:0,1e31"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         e.usage = false;
         CHECK(gm_scale_parse(wrong[i], &s, &e) == -1 && e.usage);
@@ -65,7 +66,9 @@ static void test_scan_categories(void) {
 static void test_scan_empty_values(void) {
     put_text("e.csv", "a,b\n,1\nword,2\n");
     gm_schema *s = schema_of("e.csv", NULL, "none");
-    if (s != NULL) CHECK(s->columns[0].categorical && s->columns[0].category_count == 2 && s->label == NULL && s->class_count == 0);
+    if (s != NULL)
+        CHECK(s->columns[0].categorical && s->columns[0].category_count == 2 && s->label == NULL &&
+              s->class_count == 0);
     if (s != NULL) CHECK_TEXT(s->columns[0].categories[0], "");
     gm_schema_free(s);
     put_text("e.csv", "a,b\n,1\n\n,2\n5,2\n");
@@ -122,7 +125,8 @@ static void test_scan_several(void) {
     put_text("two.csv", "k,b,a\nx,20,10\n");
     gm_schema *s = gm_schema_scan(files, 2, "k", (gm_scale){GM_SCALE_NONE, 0, 0}, &e);
     CHECK(s != NULL);
-    if (s != NULL) CHECK(s->rows == 3 && s->columns[0].maximum == 10 && s->columns[1].maximum == 20 && s->class_rows[0] == 2);
+    if (s != NULL)
+        CHECK(s->rows == 3 && s->columns[0].maximum == 10 && s->columns[1].maximum == 20 && s->class_rows[0] == 2);
     gm_schema_free(s);
     put_text("two.csv", "k,a\nx,10\n");
     CHECK(gm_schema_scan(files, 2, "k", (gm_scale){GM_SCALE_NONE, 0, 0}, &e) == NULL);
@@ -167,7 +171,8 @@ static void test_column_scaling(void) {
     const gm_scale none = {GM_SCALE_NONE, 0, 0}, standard = {GM_SCALE_STANDARD, 0, 0}, range = {GM_SCALE_RANGE, -1, 1};
     CHECK(gm_column_scale(&c, &none, 7.5) == 7.5f);
     CHECK(gm_column_scale(&c, &standard, 12) == 1 && gm_column_scale(&c, &standard, 4) == 0);
-    CHECK(gm_column_scale(&c, &range, -10) == -1 && gm_column_scale(&c, &range, 30) == 1 && gm_column_scale(&c, &range, 10) == 0);
+    CHECK(gm_column_scale(&c, &range, -10) == -1 && gm_column_scale(&c, &range, 30) == 1 &&
+          gm_column_scale(&c, &range, 10) == 0);
     CHECK(gm_column_unscale(&c, &range, 2) == 30 && gm_column_unscale(&c, &range, -1.5f) == -10);
     CHECK(gm_column_scale(&constant, &standard, 5) == 0 && gm_column_scale(&constant, &range, 5) == -1);
     CHECK(gm_column_scale(&constant, &standard, 9) == 0 && gm_column_scale(&constant, &none, 5) == 5);
@@ -210,7 +215,8 @@ static void round_trip(const char *file, const char *label, const char *scale) {
             double a = NAN, b = NAN;
             const bool read = gm_parse_double(f[i].text, &a) && gm_parse_double(g[i].text, &b);
             const bool close_enough = s->columns[i].integer ? a == b : fabs(a - b) <= 1e-6 * fabs(a);
-            if ((!read || !close_enough) && wrong++ < 5) printf("# %s, %s: '%s' became '%s'\n", file, scale, f[i].text, g[i].text);
+            if ((!read || !close_enough) && wrong++ < 5)
+                printf("# %s, %s: '%s' became '%s'\n", file, scale, f[i].text, g[i].text);
         }
         CHECK_TEXT(g[s->column_count].text, f[s->column_count].text);
         rows++;
@@ -251,7 +257,8 @@ static void test_decode(void) {
     if (s == NULL) return;
     const float x[] = {0.75f, 0.2f, 0.9f, -2.6f, 9, 0.6f, 0.5f, 12.4f, -0.0f, 0, 0, 0};
     const int32_t y[] = {0, 1, 7};
-    CHECK_TEXT(decoded(s, 3, x, y), "\"a,1\",word,n,kind\n0.75,z,-3,\"the \"\"one\"\"\"\n1.5,\"x, y\",12,two\n0.5,\"x, y\",0,7\n");
+    CHECK_TEXT(decoded(s, 3, x, y),
+               "\"a,1\",word,n,kind\n0.75,z,-3,\"the \"\"one\"\"\"\n1.5,\"x, y\",12,two\n0.5,\"x, y\",0,7\n");
     CHECK_TEXT(decoded(s, 1, x, NULL), "\"a,1\",word,n\n0.75,z,-3\n");
     gm_schema_free(s);
 }
@@ -274,7 +281,8 @@ static bool same_text(const char *a, const char *b) {
 
 static bool same_column(const gm_column *a, const gm_column *b) {
     bool same = same_text(a->name, b->name) && a->categorical == b->categorical && a->integer == b->integer;
-    same = same && a->minimum == b->minimum && a->maximum == b->maximum && a->mean == b->mean && a->deviation == b->deviation;
+    same = same && a->minimum == b->minimum && a->maximum == b->maximum && a->mean == b->mean &&
+           a->deviation == b->deviation;
     same = same && a->category_count == b->category_count && a->features == b->features;
     for (size_t i = 0; same && i < a->category_count; i++) same = same_text(a->categories[i], b->categories[i]);
     return same;
@@ -361,8 +369,9 @@ static void test_value_refusals(void) {
     gm_value *v = gm_schema_value(s, &e);
     gm_schema_free(s);
     CHECK(v != NULL);
-    static const char *const needed[] = {"source",  "rows",   "scale",     "features", "columns", "minimum",   "maximum",
-                                         "mean",    "deviation", "integer", "classes", "label",   "class_rows"};
+    static const char *const needed[] = {"source",  "rows",    "scale",     "features",  "columns",
+                                         "minimum", "maximum", "mean",      "deviation", "integer",
+                                         "classes", "label",   "class_rows"};
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
         refuse(v, needed[i], NULL);
         refuse(v, needed[i], gm_value_nil());
