@@ -1,0 +1,102 @@
+# The pipelines as users run them, with few steps: both ways, interrupted, finished, changed.
+load helpers
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    root=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+    cd "$BATS_TEST_TMPDIR" || return 1
+    # the tools under test, found in PATH as installed ones are
+    mkdir -p share/gm
+    cp -r "$root/pipelines" "$root/examples" share/gm/
+}
+
+pipeline() { # NAME VARIABLES...
+    local name=$1
+    shift
+    GM_NO_INSTALL=1 make --no-print-directory -f "share/gm/pipelines/$name.mk" "$@"
+}
+
+png_size() { # "WIDTHxHEIGHT"
+    od -An -tu1 -j16 -N8 "$1" | awk '{ print $3 * 256 + $4 "x" $7 * 256 + $8 }'
+}
+
+@test "gan.mk leaves pictures, rows, a log and a plot; again there is nothing to do; more steps go on" {
+    pipeline gan STEPS=60 2>err.txt
+    grep -q "step 60  loss/D" err.txt
+    for file in samples.png samples.csv run.csv losses.png; do [ -s out/gan/$file ]; done
+    gm_assert_equal "$(head -1 out/gan/samples.csv)" "$(head -1 share/gm/examples/data/digits.csv | cut -d, -f1-64)"
+    gm_assert_equal "$(wc -l <out/gan/samples.csv)" 2001
+    awk -F, 'NR > 1 { for (i = 1; i <= NF; i++) if ($i !~ /^([0-9]|1[0-6])$/) exit 1 }' out/gan/samples.csv
+    gm_assert_equal "$(wc -l <out/gan/run.csv)" 61
+    gm_assert_equal "$(png_size out/gan/losses.png)" 900x500
+    sum=$(cd out/gan && sha256sum G.gm D.gm samples.png samples.csv run.csv)
+    pipeline gan STEPS=60 2>err.txt
+    gm_assert_equal "$(cat err.txt)" ""
+    gm_assert_equal "$(cd out/gan && sha256sum G.gm D.gm samples.png samples.csv run.csv)" "$sum"
+    pipeline gan STEPS=90 FUSED=1 THREADS=2
+    gm_assert_equal "$(gm-show --step out/gan/G.gm)" 90
+    pipeline gan STEPS=90 OUT=out/once
+    gm_same_model out/gan/G.gm out/once/G.gm
+    cmp out/gan/samples.csv out/once/samples.csv
+}
+
+@test "gan.mk goes on after SIGKILL, and ends with the same bits" {
+    pipeline gan STEPS=400 OUT=out/whole
+    for _ in 1 2 3; do
+        setsid make -f share/gm/pipelines/gan.mk STEPS=400 OUT=out/cut &>/dev/null &
+        sleep 0.4
+        kill -KILL -- -$! || true
+        wait || true
+    done
+    pipeline gan STEPS=400 OUT=out/cut
+    gm_same_model out/whole/G.gm out/cut/G.gm
+    gm_same_model out/whole/D.gm out/cut/D.gm
+    cmp out/whole/samples.csv out/cut/samples.csv
+}
+
+@test "a run is not gone on with under other settings" {
+    pipeline gan STEPS=5
+    run pipeline gan STEPS=10 BATCH=64
+    [ "$status" -ne 0 ]
+    [[ $output == *"out/gan was begun with other settings"* ]]
+    [[ $output == *"BATCH=64"* ]]
+    gm_assert_equal "$(gm-show --step out/gan/G.gm)" 5
+}
+
+@test "a stage that fails fails the pipeline, in both ways" {
+    for fused in '' 1; do
+        run pipeline gan STEPS=5 OUT=out/bad$fused FUSED=$fused NOISE=20 G_LOSS='ce(fake,y)'
+        [ "$status" -ne 0 ]
+        [[ $output == *"gm-grad: "*"loss: column 1: ce needs a softmax"* ]]
+        [ ! -e out/bad$fused/samples.png ]
+    done
+}
+
+@test "gan.mk trains on IDX pictures by its variables alone" {
+    images=/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz
+    pipeline gan DATA=$images NOISE=16 G_LAYERS='dense:64:leaky dense:features:tanh' D_LAYERS='dense:64:leaky dense:1:sigmoid' STEPS=20 PICTURES=9 SAMPLES=10
+    gm_assert_equal "$(gm-show --step out/gan/G.gm)" 20
+    gm_assert_equal "$(head -1 out/gan/samples.csv | tr ',' '\n' | wc -l)" 784
+    [ -s out/gan/samples.png ]
+}
+
+@test "discriminator.mk tells rows apart, in both ways with the same bits" {
+    pipeline discriminator ROWS=2000 EPOCHS=6 OUT=out/a
+    pipeline discriminator ROWS=2000 EPOCHS=6 OUT=out/b FUSED=1
+    gm_same_model out/a/D.gm out/b/D.gm
+    cmp out/a/figures out/b/figures
+    awk '$1 == "auc" { found = 1; if ($2 <= 0.6) exit 1 } END { exit !found }' out/a/figures
+}
+
+@test "article.mk trains, generates, predicts; its tools replay it in one process" {
+    pipeline article ROWS=1000 EPOCHS=3 OUT=out/a >told.txt
+    pipeline article ROWS=1000 EPOCHS=3 OUT=out/b FUSED=1
+    gm_same_model out/a/G.gm out/b/G.gm
+    gm_same_model out/a/D.gm out/b/D.gm
+    gm_assert_equal "$(gm-show --step out/a/G.gm)" 21
+    gm_assert_equal "$(wc -l <out/a/predictions.csv)" 1001
+    gm_assert_equal "$(head -1 out/a/generated.csv | tr ',' '\n' | wc -l)" 100
+    awk 'NR > 1 && ($1 <= 0 || $1 >= 1) { exit 1 }' out/a/predictions.csv
+    grep -q 'mean of 1000: 0\.' told.txt
+}
