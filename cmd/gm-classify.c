@@ -264,7 +264,7 @@ static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
     classify *s = call->state;
     const gm_net *net = gm_model_spec_of(s->model)->net;
     if (call->records == 0 && !s->eval) put_header(s);
-    long n = gm_rows_next(s->source, BATCH, true, s->x, s->y, e);
+    long n = gm_rows_next(s->source, BATCH, true, s->x, s->eval ? s->y : NULL, e);
     if (n < 0) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;
