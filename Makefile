@@ -99,7 +99,7 @@ sanitize: test-packages
 	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
 
 lint: lint-packages
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint OPT=-O1 CFLAGS=-Werror build units benches
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint CFLAGS=-Werror build units benches
 	@tests/lint
 
 bench: packages
