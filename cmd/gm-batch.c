@@ -12,6 +12,7 @@ typedef struct batch {
     size_t rows;
     uint64_t steps, epochs, seed;
     gm_schema *schema;
+    const char *schema_from; /* the model it is of */
     /* one pass */
     gm_rows *source;
     /* training */
@@ -43,13 +44,22 @@ static int batch_consult(batch *s, const char *path, uint64_t *step, gm_error *e
     if (!m) return -1;
     if (gm_model_step(m) < *step) *step = gm_model_step(m);
     const gm_value *schema = gm_model_spec_of(m)->schema;
-    int status = 0;
-    if (schema && !s->schema) {
-        s->schema = gm_schema_parse(schema, e);
-        if (!s->schema) status = gm_fail_within(e, "%s: ", path);
-    }
+    gm_schema *known = schema ? gm_schema_parse(schema, e) : NULL;
     gm_model_close(m);
-    return status;
+    if (!schema) return 0;
+    if (!known) return gm_fail_within(e, "%s: ", path);
+    if (!s->schema) {
+        s->schema = known;
+        s->schema_from = path;
+        return 0;
+    }
+    bool same = gm_schema_encodes_alike(s->schema, known);
+    gm_schema_free(known);
+    return same ? 0
+                : gm_fail(e,
+                          "%s knows other columns, classes or scaling than %s: make both with the same --data, --label "
+                          "and --scale",
+                          path, s->schema_from);
 }
 
 /* Streams bring their tensors encoded; for all else a schema is needed, from a model or from one look at the files. */

@@ -83,6 +83,9 @@ static int grad_open(gm_call *call, gm_error *e) {
     if (s->expression ? gm_loss_parse(s->expression, &s->loss, e) != 0 : upstream_operand(s, e) != 0) return -1;
     for (size_t i = 0; i < s->input_gradients.count; i++) {
         bool found = false;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(s->input_gradients.items[i], s->input_gradients.items[k]) == 0)
+                return gm_fail_usage(e, "--input-grad: '%s' is named twice", s->input_gradients.items[i]);
         for (size_t k = 0; k < s->loss.operand_count; k++)
             found |= operand_has(&s->loss.operands[k], s->input_gradients.items[i]);
         if (!found)
@@ -188,11 +191,7 @@ static int leave_gradients(const grad *s, gm_record *r, uint64_t step, gm_error 
     }
     gm_value *info = gm_record_info(r, e);
     if (!info) return -1;
-    gm_value *grads = gm_map_find(info, "grads");
-    if (!grads) {
-        if (gm_map_set(info, "grads", gm_value_map()) != 0) return gm_fail(e, "out of memory");
-        grads = gm_map_find(info, "grads");
-    }
+    gm_value *grads = gm_map_section(info, "grads");
     if (gm_map_set(grads, spec->name, gm_value_int((int64_t)step)) != 0 ||
         gm_map_set(info, "blas", gm_value_text(gm_blas_text())) != 0)
         return gm_fail(e, "out of memory");
@@ -233,8 +232,8 @@ static int take_upstream(const grad *s, gm_record *r, const float **cotangent, d
 }
 
 /* A model past the record's step: a run that was killed behind this model's gm-step goes on, the update is done. Then
- * no gradients are made for it; what it leaves for the models upstream is made again, from the parameters as they were.
- */
+ * no gradients are made for it; what it leaves for the models upstream is made again, from the parameters as they were,
+ * and so is the loss for the log, if they are still there. */
 static bool is_trained(const grad *s, const gm_record *r) {
     if (s->no_param_grad) return false;
     return !r->has_step || gm_model_step(s->model.model) <= r->step;
@@ -245,7 +244,7 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
     if (s->every > 1 && r->has_step && (r->step + 1) % s->every != 0) return 1;
     gm_input inputs[GM_OPERANDS_MAX];
     gm_target targets[GM_TERMS_MAX];
-    bool trains = is_trained(s, r), wanted = trains || s->no_param_grad || s->input_gradients.count;
+    bool trains = is_trained(s, r), needed = trains || s->no_param_grad || s->input_gradients.count;
     bool valued = s->expression != NULL;
     double value = 0;
     gm_backward job = {.loss = s->expression ? &s->loss : NULL,
@@ -254,10 +253,10 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
                        .targets = targets,
                        .input_gradients = s->input_gradient};
     if (s->upstream && take_upstream(s, r, &job.cotangent, &value, &valued, e) != 0) return -1;
-    if (wanted) {
-        uint64_t step;
-        const float *params = gm_follow_params(&s->model, r, &step, e);
-        if (!params) return -1;
+    uint64_t step;
+    const float *params = needed || s->expression ? gm_follow_params(&s->model, r, &step, e) : NULL;
+    if (!params && needed) return -1;
+    if (params) {
         if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, targets, e) != 0))
             return -1;
         job.mode = (gm_mode){
@@ -271,9 +270,9 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
         for (size_t i = 0; i < s->input_gradients.count; i++)
             if (leave_input_gradient(s, r, inputs, s->input_gradients.items[i], e) != 0) return -1;
         if (trains && leave_gradients(s, r, step, e) != 0) return -1;
-        bool names_loss = trains || (s->no_param_grad && !s->input_gradients.count);
-        if (valued && leave_loss(s, r, value, names_loss, e) != 0) return -1;
     }
+    bool names_loss = !s->no_param_grad || !s->input_gradients.count;
+    if (valued && (params || s->upstream) && leave_loss(s, r, value, names_loss, e) != 0) return -1;
     char full[GM_NAME_MAX + 1];
     if (s->upstream && tensor_name(full, "d", s->upstream, e) == 0) gm_record_remove(r, full);
     return 1;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define COLUMNS_MAX 64
+#define LINE_MAX_BYTES 8192 /* of a log: a header of names, a row of numbers */
 
 typedef struct logger {
     const char *output;
@@ -19,8 +20,8 @@ typedef struct logger {
     FILE *csv;
     char **columns; /* of the CSV, behind `step` */
     size_t column_count;
-    bool began, terminal;
-    uint64_t first, next, total; /* step of the first record, step behind the last one, steps in all or 0 */
+    bool began, terminal, headed, regular; /* headed: the file has its header; regular: it can be read back */
+    uint64_t first, next, total;           /* step of the first record, step behind the last one, steps in all or 0 */
     struct timespec start, shown;
     char last[256]; /* scalars of the last record, as text */
 } logger;
@@ -61,6 +62,7 @@ static int columns_from_header(logger *s, char *header, gm_error *e) {
     header[strcspn(header, "\r\n")] = '\0';
     if (strncmp(header, "step", 4) != 0 || (header[4] != ',' && header[4] != '\0'))
         return gm_fail(e, "%s: exists and is no log of gm-log (its first column is not 'step')", s->output);
+    s->headed = true;
     for (char *at = header + 4; *at == ',';) {
         size_t n = strcspn(++at, ",");
         if (column_add(s, at, n, e) != 0) return -1;
@@ -72,46 +74,58 @@ static int columns_from_header(logger *s, char *header, gm_error *e) {
 /* A log that an earlier run left: keeps its rows before step `from`, cuts the rest (a half-written row too), and goes
  * on behind them. */
 static int csv_resume(logger *s, uint64_t from, gm_error *e) {
-    char *line = NULL;
-    size_t capacity = 0;
+    char *line = gm_new(LINE_MAX_BYTES, 1, e);
     long keep = 0;
-    int status = 0;
-    ssize_t n = getline(&line, &capacity, s->csv);
-    if (n > 0) {
+    int status = line ? 0 : -1;
+    if (status == 0 && fgets(line, LINE_MAX_BYTES, s->csv)) {
         status = columns_from_header(s, line, e);
-        keep = n;
-        while (status == 0 && (n = getline(&line, &capacity, s->csv)) > 0) {
+        keep = ftell(s->csv);
+        while (status == 0 && fgets(line, LINE_MAX_BYTES, s->csv) && strchr(line, '\n')) {
             uint64_t step;
-            size_t digits = strcspn(line, ",\n");
-            if (line[n - 1] != '\n') break;
-            line[digits] = '\0';
+            line[strcspn(line, ",\n")] = '\0';
             if (!gm_parse_u64(line, 0, GM_STEP_MAX, &step))
                 status = gm_fail(e, "%s: exists and has a row whose step is '%.40s'", s->output, line);
             if (status != 0 || step >= from) break;
-            keep += n;
+            keep = ftell(s->csv);
         }
     }
     free(line);
     if (status != 0) return -1;
-    if (fflush(s->csv) != 0 || ftruncate(fileno(s->csv), keep) != 0 || fseek(s->csv, keep, SEEK_SET) != 0)
+    if (keep < 0 || fflush(s->csv) != 0 || ftruncate(fileno(s->csv), keep) != 0 || fseek(s->csv, keep, SEEK_SET) != 0)
         return gm_fail_errno(e, "%s", s->output);
     return 0;
 }
 
+/* A scalar's column: its name, with _ for what CSV would need quotes for. */
+static const char *column_name(const char *name, char out[GM_NAME_MAX + 1]) {
+    snprintf(out, GM_NAME_MAX + 1, "%s", name);
+    for (char *c = out; (c = strpbrk(c, ",\"\n\r"));) *c = '_';
+    return out;
+}
+
 static int csv_begin(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
+    struct stat status;
+    char name[GM_NAME_MAX + 1];
     int fd = open(s->output, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    s->csv = fd < 0 ? NULL : fdopen(fd, "r+");
-    if (!s->csv) {
+    if (fd < 0 || fstat(fd, &status) != 0) {
         gm_fail_errno(e, "%s", s->output);
         if (fd >= 0) close(fd);
         return -1;
     }
-    if (csv_resume(s, step, e) != 0) return -1;
-    if (s->column_count) return 0;
+    s->regular = S_ISREG(status.st_mode);
+    s->csv = fdopen(fd, s->regular ? "r+" : "w");
+    if (!s->csv) {
+        close(fd);
+        return gm_fail(e, "out of memory");
+    }
+    if (s->regular && csv_resume(s, step, e) != 0) return -1;
+    if (s->headed) return 0;
+    s->headed = true;
     fputs("step", s->csv);
     for (size_t i = 0; i < r->scalar_count; i++) {
-        if (column_add(s, r->scalars[i].name, strlen(r->scalars[i].name), e) != 0) return -1;
-        fprintf(s->csv, ",%s", r->scalars[i].name);
+        column_name(r->scalars[i].name, name);
+        if (column_add(s, name, strlen(name), e) != 0) return -1;
+        fprintf(s->csv, ",%s", name);
     }
     fputc('\n', s->csv);
     return 0;
@@ -142,12 +156,28 @@ static int csv_widen(logger *s, const char *name, gm_error *e) {
 }
 
 static int csv_columns(logger *s, const gm_record *r, gm_error *e) {
+    char name[GM_NAME_MAX + 1];
     for (size_t i = 0; i < r->scalar_count; i++) {
         size_t c = 0;
-        while (c < s->column_count && strcmp(s->columns[c], r->scalars[i].name) != 0) c++;
-        if (c == s->column_count && csv_widen(s, r->scalars[i].name, e) != 0) return -1;
+        column_name(r->scalars[i].name, name);
+        while (c < s->column_count && strcmp(s->columns[c], name) != 0) c++;
+        if (c < s->column_count) continue;
+        if (!s->regular)
+            return gm_fail(e, "%s: '%s' has no column, and no regular file can be given one", s->output, name);
+        if (csv_widen(s, name, e) != 0) return -1;
     }
     return 0;
+}
+
+/* The scalar of a column, if the record has it. */
+static bool column_value(const gm_record *r, const char *column, double *value) {
+    char name[GM_NAME_MAX + 1];
+    for (size_t i = 0; i < r->scalar_count; i++) {
+        if (strcmp(column_name(r->scalars[i].name, name), column) != 0) continue;
+        *value = r->scalars[i].value;
+        return true;
+    }
+    return false;
 }
 
 /* One row; flushed, because a run may be killed at any moment. */
@@ -157,7 +187,7 @@ static int csv_row(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
     fprintf(s->csv, "%" PRIu64, step);
     for (size_t i = 0; i < s->column_count; i++) {
         double value;
-        bool there = gm_record_scalar(r, s->columns[i], &value);
+        bool there = column_value(r, s->columns[i], &value);
         fprintf(s->csv, ",%s", there ? gm_format_f32((float)value, number) : "");
     }
     fputc('\n', s->csv);

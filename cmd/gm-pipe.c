@@ -69,7 +69,7 @@ static const char *word_cut(const char *at, char **out, gm_error *e) {
             quote = 0;
         else if (quote == 0 && (*at == '\'' || *at == '"'))
             quote = *at;
-        else if (*at == '\\' && quote != '\'' && at[1]) {
+        else if (*at == '\\' && quote != '\'' && at[1] && (quote == 0 || strchr("$`\"\\\n", at[1]))) {
             at++;
             if (*at != '\n') *(*out)++ = *at;
         } else

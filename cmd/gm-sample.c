@@ -62,7 +62,11 @@ static int sample_shape(sample *s, size_t columns, gm_error *e) {
 static int sample_label(sample *s, const gm_net *net, gm_error *e) {
     s->class = -1;
     size_t parts = 0;
-    for (size_t i = 0; i < net->part_count; i++) parts += net->parts[i].kind == GM_PART_CLASSES;
+    for (size_t i = 0; i < net->part_count; i++) {
+        if (net->parts[i].kind == GM_PART_FEATURES)
+            return gm_fail(e, "%s takes rows of data, not noise: it is no generator", s->path);
+        parts += net->parts[i].kind == GM_PART_CLASSES;
+    }
     if (parts > 1) return gm_fail(e, "%s: more than one part of its input is `classes`", s->path);
     if (!s->label) return 0;
     if (parts == 0) return gm_fail_usage(e, "--label: %s was not made with `classes` in its INPUT", s->path);

@@ -17,6 +17,7 @@ typedef struct show {
     int fd;          /* of a file that is a stream, else -1 */
     gm_reader *reader;
     size_t height, width;
+    size_t columns; /* of --csv's rows */
     bool drawn, headed;
 } show;
 
@@ -43,6 +44,7 @@ static int show_file(gm_call *call, const char *path, gm_error *e) {
             return gm_fail_usage(e, "--stats, --csv and --png are for streams: try `gm-save %s | gm-show ...`", path);
         return 0;
     }
+    if (s->step) return gm_fail_usage(e, "--step needs a MODEL; %s is a stream", path);
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0) return gm_fail_errno(e, "%s", path);
     s->reader = gm_reader_new(s->fd, path, call->max_tensor, e);
@@ -193,7 +195,7 @@ static summary summarize(const gm_tensor *t) {
         squares += x * x;
     }
     double n = (double)(t->count - s.odd);
-    if (n == 0) return (summary){.odd = s.odd};
+    if (n == 0) return (summary){NAN, NAN, NAN, NAN, NAN, s.odd};
     s.mean = sum / n;
     s.norm = sqrt(squares);
     double variance = squares / n - s.mean * s.mean;
@@ -277,8 +279,11 @@ static int show_csv(show *s, gm_record *r, gm_error *e) {
         return gm_record_matrix(r, s->csv, &ignored, e) ? 0 : -1;
     }
     size_t rows = t->rank ? t->shape[0] : 1, columns = rows ? t->count / rows : 0;
+    if (s->headed && columns != s->columns)
+        return gm_fail(e, "tensor '%s' has %zu columns here, %zu before", s->csv, columns, s->columns);
     if (!s->headed) {
         s->headed = true;
+        s->columns = columns;
         if (t->rank < 2) gm_csv_put(stdout, s->csv, strlen(s->csv));
         for (size_t c = 0; t->rank >= 2 && c < columns; c++) printf("%s%s_%zu", c ? "," : "", s->csv, c);
         putchar('\n');

@@ -22,6 +22,7 @@ typedef struct step {
     gm_record *record; /* a checkpoint's */
     gm_state state;
     uint64_t saved_step;
+    gm_writing writing;
     bool locked, settled, saved, warned;
 } step;
 
@@ -69,6 +70,7 @@ static int step_open(gm_call *call, gm_error *e) {
     s->blocks = gm_optim_blocks(&spec->optim);
     if (gm_model_lock(s->model, e) != 0) return -1;
     s->locked = true;
+    if (gm_writing_begin(&s->writing, s->model, call->tool->name, e) != 0) return -1;
     s->saved_step = gm_model_step(s->model);
     /* a reader that went away must not end this process between two steps */
     signal(SIGPIPE, SIG_IGN);
@@ -89,9 +91,8 @@ static void drop_gradients(const gm_model_spec *spec, gm_record *r) {
         gm_record_remove(r, name);
     }
     gm_value *grads = gm_map_find(r->info, "grads");
-    if (!grads) return;
     gm_map_remove(grads, spec->name);
-    if (grads->length == 0) gm_map_remove(r->info, "grads");
+    if (grads && (grads->kind != GM_MAP || grads->length == 0)) gm_map_remove(r->info, "grads");
 }
 
 /* Gradients name the step they were computed at (info.grads.NAME); those made by other programs need not. */
@@ -214,29 +215,36 @@ static void note_blas(step *s, const gm_call *call, const gm_record *r) {
 static int leave_mark(const char *name, gm_record *r, gm_error *e) {
     gm_value *info = gm_record_info(r, e);
     if (!info) return -1;
-    if (!gm_map_find(info, "stepped") && gm_map_set(info, "stepped", gm_value_map()) != 0)
-        return gm_fail(e, "out of memory");
-    if (gm_map_set(gm_map_find(info, "stepped"), name, gm_value_int((int64_t)r->step + 1)) != 0)
+    if (gm_map_set(gm_map_section(info, "stepped"), name, gm_value_int((int64_t)r->step + 1)) != 0)
         return gm_fail(e, "out of memory");
     return 0;
 }
 
-static int step_process(gm_call *call, gm_record *r, gm_error *e) {
-    step *s = call->state;
+/* The model's step for this record, if it is its turn. */
+static int step_model(step *s, gm_record *r, gm_error *e) {
     uint64_t at = gm_model_step(s->model);
     if (!r->has_step) return gm_fail(e, "the record has no step: a training pipeline begins with gm-batch --train");
     if (r->step > at)
         return gm_fail(e, "the record is of step %llu, %s is at step %llu: records between are missing",
                        (unsigned long long)r->step, s->path, (unsigned long long)at);
-    if (r->step == at) {
-        bool turn = s->every <= 1 || (r->step + 1) % s->every == 0;
-        if (!turn)
-            gm_model_skip(s->model);
-        else if (take_gradients(s, r, e) != 0 || update(s, r->step, e) != 0)
-            return -1;
-        note_blas(s, call, r);
-        if (s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
+    if (r->step < at) return 0;
+    if (s->every > 1 && (r->step + 1) % s->every != 0) {
+        gm_model_skip(s->model);
+        return 0;
     }
+    return take_gradients(s, r, e) == 0 ? update(s, r->step, e) : -1;
+}
+
+static int step_process(gm_call *call, gm_record *r, gm_error *e) {
+    step *s = call->state;
+    pthread_mutex_lock(&s->writing.lock);
+    uint64_t before = gm_model_step(s->model);
+    int status = step_model(s, r, e);
+    bool moved = gm_model_step(s->model) != before;
+    if (moved) note_blas(s, call, r);
+    pthread_mutex_unlock(&s->writing.lock);
+    if (status != 0) return -1;
+    if (moved && s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
     drop_gradients(gm_model_spec_of(s->model), r);
     return leave_mark(gm_model_spec_of(s->model)->name, r, e) == 0 ? 1 : -1;
 }
@@ -251,6 +259,7 @@ static int step_finish(gm_call *call, gm_error *e) {
 
 static void step_close(gm_call *call) {
     step *s = call->state;
+    gm_writing_end(&s->writing);
     /* after a failure too the model is at the end of a step, and says so on the disk */
     gm_error ignored;
     if (s->locked && !s->settled && gm_model_settle(s->model, &ignored) != 0)

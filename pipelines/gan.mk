@@ -11,8 +11,8 @@
 #   make -f pipelines/gan.mk clean                   forgets the run
 
 NAME      := gan
-HOME_DATA := $(dir $(lastword $(MAKEFILE_LIST)))../examples/data
-DATA      ?= $(HOME_DATA)/digits.csv
+SHIPPED   := $(patsubst ./%,%,$(dir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))))examples/data
+DATA      ?= $(SHIPPED)/digits.csv
 LABEL     ?= $(if $(findstring digits.csv,$(DATA)),digit)
 SHAPE     ?= $(if $(findstring digits.csv,$(DATA)),8x8)
 SCALE     ?= range:-1,1
@@ -25,6 +25,7 @@ G_LOSS    ?= bce(fake,1)
 BATCH     ?= 128
 STEPS     ?= 20000
 SEED      ?= 1
+KEEP      ?= 1000
 SAMPLES   ?= 2000
 PICTURES  ?= 64
 
@@ -34,9 +35,9 @@ D = $(OUT)/D.gm
 TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | \
 	gm-noise --dim $(NOISE) -s $(SEED) | \
 	gm-forward -m $(G) -i z -o fake | \
-	gm-grad -m $(D) --loss "$(D_LOSS)" | gm-step -m $(D) --checkpoint $(OUT)/D.gmt | \
+	gm-grad -m $(D) --loss "$(D_LOSS)" | gm-step -m $(D) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
 	gm-grad -m $(D) --loss "$(G_LOSS)" --input-grad fake --no-param-grad | \
-	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt | \
+	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) D_LAYERS=$(D_LAYERS) \

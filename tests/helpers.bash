@@ -2,7 +2,8 @@
 #
 #   gm_tensor FILE NAME               a tensor's numbers in all records, one a line
 #   gm_scalar FILE NAME               a scalar of each record, one a line
-#   gm_assert_close A B [TOLERANCE]   two numbers, or two files of numbers, agree to a relative TOLERANCE (1e-6)
+#   gm_assert_close A B [TOLERANCE [FLOOR]]   two numbers, or two files of numbers, differ by at most TOLERANCE (1e-6) times
+#                                     the larger one, or by FLOOR (0)
 #   gm_assert_equal A B               two texts are equal
 #   gm_assert_fails STATUS TEXT CMD   CMD exits with STATUS and says one line on stderr that contains TEXT
 #   gm_same_model A B                 two model files hold the same step, parameters and state, to the bit
@@ -23,17 +24,17 @@ gm_scalar() {
 }
 
 gm_assert_close() {
-    local tolerance=${3:-1e-6}
+    local tolerance=${3:-1e-6} floor=${4:-0}
     if [ -f "$1" ]; then
         [ "$(wc -l <"$1")" -eq "$(wc -l <"$2")" ] || { echo "$1 and $2 differ in length" >&2; return 1; }
         paste -d' ' "$1" "$2"
     else
         echo "$1 $2"
-    fi | awk -v tolerance="$tolerance" '
+    fi | awk -v tolerance="$tolerance" -v floor="$floor" '
         function abs(x) { return x < 0 ? -x : x }
         NF != 2 || $1 !~ /^[-+0-9.eE]+$/ || $2 !~ /^[-+0-9.eE]+$/ { print "line " NR ": not two numbers: " $0; bad = 1; exit }
         { scale = abs($1) > abs($2) ? abs($1) : abs($2) }
-        abs($1 - $2) > tolerance * (scale > 1 ? scale : 1) { print "line " NR ": " $1 " is not close to " $2; bad = 1; exit }
+        abs($1 - $2) > tolerance * scale + floor { print "line " NR ": " $1 " is not close to " $2; bad = 1; exit }
         END { if (NR == 0) { print "no numbers"; bad = 1 } exit bad }' >&2
 }
 
@@ -51,7 +52,11 @@ gm_assert_fails() {
 }
 
 gm_same_model() {
-    cmp <(GM_LEVEL=store gm-save --no-provenance "$1") <(GM_LEVEL=store gm-save --no-provenance "$2")
+    local dir status=0
+    dir=$(mktemp -d) || return 1
+    { gm-save --no-provenance -o "$dir/a" "$1" && gm-save --no-provenance -o "$dir/b" "$2" && cmp "$dir/a" "$dir/b"; } || status=1
+    rm -rf "$dir"
+    return $status
 }
 
 gm_python() {

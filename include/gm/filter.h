@@ -9,6 +9,8 @@
 #include "gm/model.h"
 #include "gm/stream.h"
 
+#include <pthread.h>
+
 #define GM_VERSION "0.1.0"
 
 typedef enum gm_option_kind {
@@ -101,6 +103,7 @@ void gm_say(const char *tool, const char *format, ...) GM_PRINTF(2, 3);
 typedef struct gm_follow {
     gm_model *model;
     bool frozen;
+    bool begun; /* a record was read */
     gm_view view;
     gm_state copy; /* copy.blocks NULL: none was made */
     uint64_t copy_word;
@@ -112,6 +115,19 @@ void gm_follow_close(gm_follow *f);
 GM_MUST_USE const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e);
 /* After use: -1 if the writer overtook the reader meanwhile. */
 GM_MUST_USE int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e);
+
+/* ---- a model as its writer holds it ---- */
+
+/* A writer that SIGINT, SIGTERM or SIGHUP may end: between two steps, and settled. Its step is made with `lock` held.
+ */
+typedef struct gm_writing {
+    gm_model *model;
+    const char *tool;
+    pthread_mutex_t lock;
+    bool begun;
+} gm_writing;
+GM_MUST_USE int gm_writing_begin(gm_writing *w, gm_model *model, const char *tool, gm_error *e);
+void gm_writing_end(gm_writing *w);
 
 /* ---- shared by tools ---- */
 

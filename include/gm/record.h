@@ -38,8 +38,8 @@ typedef struct gm_record {
     gm_value *info; /* a map, or NULL */
     /* private: */
     size_t tensor_capacity, scalar_capacity;
-    gm_spare *spares;
-    size_t spare_count, spare_capacity;
+    gm_spare *spares, *resting;
+    size_t spare_count, spare_capacity, resting_count, resting_capacity;
 } gm_record;
 
 #define GM_STEP_MAX (UINT64_C(1) << 48)

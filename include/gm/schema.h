@@ -53,6 +53,9 @@ GM_MUST_USE gm_schema *gm_schema_parse(const gm_value *v, gm_error *e);
 GM_MUST_USE gm_schema *gm_schema_scan(char *const *files, size_t file_count, const char *label, gm_scale scale,
                                       gm_error *e);
 
+/* True if both encode every row alike: columns in the same order, categories, classes, and what the scaling uses. */
+bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b);
+
 /* Class number of a label's text (n bytes): numbers equal as numbers ("3" and "3.0"); -1 if there is none. */
 long gm_schema_class(const gm_schema *s, const char *text, size_t n);
 

@@ -53,6 +53,7 @@ GM_MUST_USE gm_value *gm_value_unpack(const unsigned char *bytes, size_t n, gm_e
 /* The end of a file that is written under a temporary name: gm_output_open makes FILE's directory entry TEMP (FILE with
  * a suffix; mode 0666 less umask), gm_output_commit syncs it, renames it to FILE and syncs the directory,
  * gm_output_abandon removes it. */
+#define GM_MODEL_MAGIC "gm-model" /* what a model file begins with: gm_output_open refuses to replace one */
 typedef struct gm_output {
     int fd;
     char *path;

@@ -46,6 +46,9 @@ int gm_map_set(gm_value *map, const char *key, gm_value *child);
 int gm_array_push(gm_value *array, gm_value *child);
 void gm_map_remove(gm_value *map, const char *key);
 
+/* The child of that name if it is a map; else an empty map in its place. NULL when memory ran out. */
+gm_value *gm_map_section(gm_value *map, const char *key);
+
 /* The child, or NULL if v is NULL, not a map, or has no such key. */
 const gm_value *gm_map_get(const gm_value *v, const char *key);
 gm_value *gm_map_find(gm_value *v, const char *key);

@@ -116,3 +116,28 @@ long gm_schema_class(const gm_schema *s, const char *text, size_t n) {
     if (!s->classes_are_numbers) return find_bytes(s, text, n);
     return gm_parse_double_n(text, n, &value) ? find_number(s, value) : -1;
 }
+
+static bool same_texts(char *const *a, size_t n, char *const *b, size_t m) {
+    if (n != m) return false;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(a[i], b[i]) != 0) return false;
+    return true;
+}
+
+static bool same_column(const gm_column *a, const gm_column *b, gm_scale_kind scale) {
+    if (strcmp(a->name, b->name) != 0 || a->categorical != b->categorical) return false;
+    if (a->categorical) return same_texts(a->categories, a->category_count, b->categories, b->category_count);
+    if (scale == GM_SCALE_RANGE) return a->minimum == b->minimum && a->maximum == b->maximum;
+    return scale == GM_SCALE_NONE || (a->mean == b->mean && a->deviation == b->deviation);
+}
+
+bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b) {
+    if (a->column_count != b->column_count || a->scale.kind != b->scale.kind) return false;
+    if (a->scale.kind == GM_SCALE_RANGE && (a->scale.low != b->scale.low || a->scale.high != b->scale.high))
+        return false;
+    for (size_t i = 0; i < a->column_count; i++)
+        if (!same_column(&a->columns[i], &b->columns[i], a->scale.kind)) return false;
+    /* a model that knows no classes takes any */
+    return a->class_count == 0 || b->class_count == 0 ||
+           same_texts(a->classes, a->class_count, b->classes, b->class_count);
+}

@@ -1,8 +1,6 @@
 /* create.c: a new model file, whole on the disk before it gets its name. */
 #include "layout.h"
 
-#include "gm/stream.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -43,7 +41,8 @@ static char *directory_of(const char *path, gm_error *e) {
 static uint32_t noted_pid(int fd) {
     gm_header h;
     gm_control c;
-    if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h || memcmp(h.magic, GM_MAGIC, sizeof h.magic) != 0) return 0;
+    if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h || memcmp(h.magic, GM_MODEL_MAGIC, sizeof h.magic) != 0)
+        return 0;
     if (h.header_bytes > GM_SPEC_MAX + GM_PAGE) return 0;
     return pread(fd, &c, sizeof c, (off_t)h.header_bytes) == (ssize_t)sizeof c ? atomic_load(&c.pid) : 0;
 }
@@ -102,7 +101,7 @@ static int write_header(const draft *d, const gm_layout *l, const unsigned char 
         .slot_bytes = l->slot_bytes,
         .file_bytes = l->file_bytes,
     };
-    memcpy(h.magic, GM_MAGIC, sizeof h.magic);
+    memcpy(h.magic, GM_MODEL_MAGIC, sizeof h.magic);
     if (write_at(d, 0, &h, sizeof h, e) != 0) return -1;
     return write_at(d, sizeof h, map, n, e);
 }

@@ -12,12 +12,12 @@
 #define GM_MODEL_LAYOUT_H
 
 #include "gm/model.h"
+#include "gm/stream.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#define GM_MAGIC "gm-model"
 #define GM_FORMAT 1
 #define GM_PAGE ((size_t)4096)
 #define GM_SPEC_MAX ((size_t)64 << 20) /* bytes of the specification's map that are accepted */

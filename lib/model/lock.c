@@ -85,7 +85,10 @@ static int sync_file(gm_model *m, gm_error *e) {
 }
 
 int gm_model_settle(gm_model *m, gm_error *e) {
+    struct stat st;
     if (!m->writer) return gm_fail(e, "%s: only its writer can settle it", m->path);
+    if (stat(m->path, &st) != 0 || st.st_dev != m->device || st.st_ino != m->inode)
+        return gm_fail(e, "%s: was removed or replaced while it was trained: what it learned is lost", m->path);
     if (atomic_load(&m->control->clean) == 1 && !m->sync_failed) return 0;
     uint64_t word = atomic_load(&m->control->word);
     gm_slot *slot = m->slots[word & 1];

@@ -1,8 +1,6 @@
 /* open.c: mapping a model file, after everything in it that is used has been checked. */
 #include "layout.h"
 
-#include "gm/stream.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,7 +17,7 @@ static int read_header(int fd, uint64_t size, gm_header *h, gm_error *e) {
     long n = gm_read_all(fd, h, sizeof *h);
     if (n < 0) return gm_fail_errno(e, "cannot read");
     if (n == 0) return gm_fail(e, "is empty, not a gm model");
-    if (memcmp(h->magic, GM_MAGIC, sizeof h->magic) != 0) {
+    if (memcmp(h->magic, GM_MODEL_MAGIC, sizeof h->magic) != 0) {
         if (!gm_stream_magic((const unsigned char *)h, (size_t)n)) return gm_fail(e, "not a gm model");
         return gm_fail(e, "is a stream, not a model; gm-init --from makes a model of it");
     }

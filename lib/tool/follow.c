@@ -31,16 +31,35 @@ static const float *follow_copy(gm_follow *f, uint64_t *step, gm_error *e) {
     return f->copy.blocks;
 }
 
+/* The record's step, or the one behind it if the record passed the model's gm-step. */
+static int wanted_step(const gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e) {
+    const char *name = gm_model_spec_of(f->model)->name;
+    int64_t stepped = gm_map_int(gm_map_get(r->info, "stepped"), name, (int64_t)r->step);
+    *step = (uint64_t)stepped;
+    if (stepped == (int64_t)r->step || stepped == (int64_t)r->step + 1) return 0;
+    return gm_fail(e, "info.stepped.%s is %lld in a record of step %llu", name, (long long)stepped,
+                   (unsigned long long)r->step);
+}
+
+/* Before a pipeline's first record there is none that could bring a model to its step. */
+static int first_record(gm_follow *f, uint64_t step, gm_error *e) {
+    bool first = !f->begun;
+    f->begun = true;
+    if (!first || gm_model_step(f->model) >= step) return 0;
+    return gm_fail(e, "%s is at step %llu, and the first record is of step %llu: is it named in gm-batch --train?",
+                   gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)step);
+}
+
 const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, gm_error *e) {
     if (f->frozen || !r->has_step) return follow_copy(f, step, e);
-    const char *name = gm_model_spec_of(f->model)->name;
-    *step = (uint64_t)gm_map_int(gm_map_get(r->info, "stepped"), name, (int64_t)r->step);
+    if (wanted_step(f, r, step, e) != 0 || first_record(f, *step, e) != 0) return NULL;
     f->copied = false;
     if (gm_model_wait(f->model, *step, e) != 0) return NULL;
     if (gm_model_view_at(f->model, *step, &f->view)) return f->view.params;
     gm_fail(e,
-            "%s is at step %llu and no longer knows step %llu: a model that this pipeline does not train is read with "
-            "--frozen, one behind its own gm-step in gm-pipe",
+            "%s is at step %llu and no longer knows step %llu: models that are trained together stand at one step, one "
+            "that "
+            "this pipeline does not train is read with --frozen, one behind its own gm-step in gm-pipe",
             gm_model_path(f->model), (unsigned long long)gm_model_step(f->model), (unsigned long long)*step);
     return NULL;
 }

@@ -4,6 +4,8 @@
 #include "gm/threads.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -14,10 +16,20 @@ static int output_end(const gm_tool *tool, int status) {
     return status ? status : 1;
 }
 
+/* A file that is opened must not become standard input, output or error because that was closed: a message would be
+ * written over a model. /dev/null in the wrong mode keeps EBADF for whoever uses the closed one. */
+static bool fill_standard_descriptors(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return false;
+    return true;
+}
+
 int gm_tool_main(const gm_tool *tool, int argc, char **argv) {
     gm_error e = {0};
     gm_call call;
     bool done = false;
+    if (!fill_standard_descriptors()) return 1;
+    signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error that is told and cleaned up after */
     gm_flush_denormals();
     int status = gm_call_open(tool, argc, argv, false, &call, &done, &e);
     if (status == 0 && call.threads > 1) status = gm_threads_set(call.threads, &e);

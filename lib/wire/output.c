@@ -50,11 +50,23 @@ static int open_special(gm_output *o, gm_error *e) {
     return o->fd >= 0 ? 0 : gm_fail_errno(e, "%s: cannot open", o->path);
 }
 
+/* A model file is only replaced by gm-init --force. */
+static bool is_model(const char *path) {
+    char bytes[sizeof GM_MODEL_MAGIC];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    long n = gm_read_all(fd, bytes, strlen(GM_MODEL_MAGIC));
+    close(fd);
+    return n == (long)strlen(GM_MODEL_MAGIC) && memcmp(bytes, GM_MODEL_MAGIC, (size_t)n) == 0;
+}
+
 int gm_output_open(gm_output *o, const char *path, gm_error *e) {
     struct stat status;
     *o = (gm_output){.fd = -1};
     bool there = stat(path, &status) == 0;
     if (there && S_ISDIR(status.st_mode)) return gm_fail(e, "%s: is a directory", path);
+    if (there && S_ISREG(status.st_mode) && is_model(path))
+        return gm_fail(e, "%s: is a model: give another name", path);
     /* Through a symbolic link to the file itself: a rename would replace the link. */
     o->path = there && S_ISREG(status.st_mode) ? realpath(path, NULL) : gm_copy_text(path, strlen(path), e);
     if (!o->path) return gm_fail(e, "%s: out of memory, or the path cannot be followed", path);

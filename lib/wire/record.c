@@ -27,6 +27,7 @@ void gm_record_free(gm_record *r) {
     gm_record_clear(r);
     for (size_t i = 0; i < r->spare_count; i++) free(r->spares[i].data);
     free(r->spares);
+    free(r->resting);
     free(r->tensors);
     free(r->scalars);
     free(r);
@@ -77,6 +78,8 @@ static void *take_memory(gm_record *r, size_t bytes, size_t *capacity, gm_error 
 }
 
 void gm_record_clear(gm_record *r) {
+    for (size_t i = 0; i < r->resting_count; i++) give_memory(r, r->resting[i].data, r->resting[i].capacity);
+    r->resting_count = 0;
     for (size_t i = 0; i < r->tensor_count; i++) give_memory(r, r->tensors[i].tensor.data, r->tensors[i].capacity);
     gm_value_free(r->info);
     r->info = NULL;
@@ -250,11 +253,13 @@ static void *begin_conversion(gm_record *r, const gm_tensor *t, size_t *capacity
         gm_fail(e, "out of memory");
         return NULL;
     }
+    if (gm_grow(&r->resting, &r->resting_capacity, r->resting_count + 1, sizeof *r->resting, e) != 0) return NULL;
     return take_memory(r, bytes, capacity, e);
 }
 
+/* The numbers in the old type rest until the record is cleared: somebody may have been given them before. */
 static void end_conversion(gm_record *r, gm_named_tensor *named, gm_type type, void *data, size_t capacity) {
-    give_memory(r, named->tensor.data, named->capacity);
+    r->resting[r->resting_count++] = (gm_spare){.data = named->tensor.data, .capacity = named->capacity};
     named->tensor.data = data;
     named->tensor.type = type;
     named->tensor.bytes = named->tensor.count * gm_type_size(type);

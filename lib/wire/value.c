@@ -134,6 +134,10 @@ static int make_room(gm_value *v) {
 int gm_map_set(gm_value *map, const char *key, gm_value *child) {
     gm_error ignored;
     if (!child) return -1;
+    if (!map || map->kind != GM_MAP) {
+        gm_value_free(child);
+        return -1;
+    }
     size_t i = key_index(map, key);
     if (i < map->length) {
         gm_value_free(map->items[i]);
@@ -153,7 +157,7 @@ int gm_map_set(gm_value *map, const char *key, gm_value *child) {
 
 int gm_array_push(gm_value *array, gm_value *child) {
     if (!child) return -1;
-    if (make_room(array) != 0) {
+    if (!array || array->kind != GM_ARRAY || make_room(array) != 0) {
         gm_value_free(child);
         return -1;
     }
@@ -162,6 +166,7 @@ int gm_array_push(gm_value *array, gm_value *child) {
 }
 
 void gm_map_remove(gm_value *map, const char *key) {
+    if (!map || map->kind != GM_MAP) return;
     size_t i = key_index(map, key);
     if (i == map->length) return;
     free(map->keys[i]);
@@ -231,4 +236,10 @@ bool gm_value_equal(const gm_value *a, const gm_value *b) {
         return equal_children(a, b);
     }
     return false;
+}
+
+gm_value *gm_map_section(gm_value *map, const char *key) {
+    gm_value *section = gm_map_find(map, key);
+    if (section && section->kind == GM_MAP) return section;
+    return gm_map_set(map, key, gm_value_map()) == 0 ? gm_map_find(map, key) : NULL;
 }

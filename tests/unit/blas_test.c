@@ -1,9 +1,12 @@
-/* blas_test.c: the three products against a naive twin in double, for every kind of shape. */
+/* blas_test.c: the three products against a naive twin in double, for every kind of shape; products in several threads
+ * at once against the same ones in one thread. */
 #include "check.h"
 #include "gm/blas.h"
 #include "gm/threads.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { MOST = 72, PADDING = 5 };
 
@@ -106,6 +109,96 @@ static void test_threads(void) {
     CHECK(gm_threads_set(1, &e) == 0);
 }
 
+/* ---- callers beside each other ---- */
+
+enum { CALLERS = 4, LARGEST = 128 * 128 };
+
+/* One thread's product. Operands differ between threads: where BLAS gives one buffer to two of them, each packs other
+ * numbers into it, and a result is wrong. */
+static struct caller {
+    product *f;
+    size_t m, n, k, lda, ldb, wrong;
+    float a[LARGEST], b[LARGEST], wanted[LARGEST], got[LARGEST];
+} callers[CALLERS];
+
+static double deadline;
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void call(const struct caller *c, float *to) {
+    c->f(c->m, c->n, c->k, c->a, c->lda, c->b, c->ldb, 0, to, c->n);
+}
+
+static void *keep_calling(void *at) {
+    struct caller *c = at;
+    do {
+        for (size_t i = 0; i < 8; i++) {
+            call(c, c->got);
+            c->wrong += memcmp(c->got, c->wanted, c->m * c->n * sizeof *c->got) != 0;
+        }
+    } while (seconds() < deadline);
+    return NULL;
+}
+
+static void set_caller(struct caller *c, product *f, size_t m, size_t n, size_t k) {
+    uint32_t seed = (uint32_t)(c - callers) * 2 + 6;
+    c->f = f;
+    c->m = m;
+    c->n = n;
+    c->k = k;
+    c->lda = f == gm_matmul_tn ? m : k;
+    c->ldb = f == gm_matmul_nt ? k : n;
+    c->wrong = 0;
+    fill(LARGEST, c->a, seed);
+    fill(LARGEST, c->b, seed + 1);
+    call(c, c->wanted);
+}
+
+/* How many products of threads that call at once, for a while, differ from those of one thread alone. */
+static size_t wrong_products(product *f, size_t m, size_t n, size_t k, double length) {
+    pthread_t threads[CALLERS];
+    size_t wrong = 0, started = 0;
+    for (size_t i = 0; i < CALLERS; i++) set_caller(&callers[i], f, m, n, k);
+    deadline = seconds() + length;
+    while (started < CALLERS && pthread_create(&threads[started], NULL, keep_calling, &callers[started]) == 0)
+        started++;
+    CHECK(started == CALLERS);
+    for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < CALLERS; i++) wrong += callers[i].wrong;
+    return wrong;
+}
+
+/* A race for buffers is lost the more often the shorter the products are. Which ones are packed into buffers at all is
+ * up to the kernel: of the small ones only A B' with SkylakeX's, all with Haswell's. */
+static void test_callers(void) {
+    static const size_t small[][3] = {{2, 4, 2}, {8, 8, 8}, {16, 16, 16}, {64, 96, 64}};
+    static product *const products[] = {gm_matmul, gm_matmul_nt, gm_matmul_tn};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t s = 0; s < sizeof small / sizeof *small; s++)
+            CHECK(wrong_products(products[i], small[s][0], small[s][1], small[s][2], i == 1 ? 0.12 : 0.02) == 0);
+        CHECK(wrong_products(products[i], 101, 101, 101, 0.05) == 0);
+        CHECK(wrong_products(products[i], 600, 1, 20, 0.02) == 0); /* matrix times vector */
+    }
+}
+
+/* A thread's buffer is given back when it ends: OpenBLAS has a few hundred in all. */
+static void test_short_threads(void) {
+    enum { THREADS = 1200 };
+    size_t same = 0;
+    set_caller(&callers[0], gm_matmul_nt, 16, 16, 16);
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_t thread;
+        deadline = 0;
+        if (pthread_create(&thread, NULL, keep_calling, &callers[0]) != 0) break;
+        same += pthread_join(thread, NULL) == 0 && callers[0].wrong == 0;
+    }
+    CHECK(same == THREADS);
+}
+
 static void test_text(void) {
     const char *text = gm_blas_text();
     char kernel[64];
@@ -119,6 +212,8 @@ int main(void) {
     RUN(test_matmul_nt);
     RUN(test_matmul_tn);
     RUN(test_threads);
+    RUN(test_callers);
+    RUN(test_short_threads);
     RUN(test_text);
     return check_done();
 }
