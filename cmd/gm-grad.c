@@ -241,7 +241,10 @@ static bool is_trained(const grad *s, const gm_record *r) {
 
 static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
     grad *s = call->state;
-    if (s->every > 1 && r->has_step && (r->step + 1) % s->every != 0) return 1;
+    if (s->every > 1 && r->has_step && (r->step + 1) % s->every != 0) {
+        s->model.begun = true; /* its gm-step counts this record */
+        return 1;
+    }
     gm_input inputs[GM_OPERANDS_MAX];
     gm_target targets[GM_TERMS_MAX];
     bool trains = is_trained(s, r), needed = trains || s->no_param_grad || s->input_gradients.count;

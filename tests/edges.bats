@@ -70,7 +70,10 @@ said() { # what a command says on stderr, and that its status is the first word
         gm-pipe "gm-batch --train W.gm -b 10 -n 1000000 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | gm-step -m W.gm | gm-log -q" &
         pid=$!
         set +m
-        while [ "$(gm-show --step W.gm)" -lt 10 ]; do sleep 0.02; done
+        while [ "$(gm-show --step W.gm)" -lt 10 ]; do
+            kill -0 $pid
+            sleep 0.02
+        done
         kill -$signal $pid
         status=0
         wait $pid || status=$?
@@ -160,10 +163,11 @@ said() { # what a command says on stderr, and that its status is the first word
 
 @test "a model that was replaced while it was trained: the run does not end well" {
     gm-batch --train W.gm -b 10 -n 3 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | { cat; sleep 0.5; } | { gm-step -m W.gm >/dev/null 2>err.txt || echo "status $?" >>err.txt; } &
+    pid=$!
     sleep 0.2
     gm-init -o N.gm 4 dense:3 >/dev/null
     mv N.gm W.gm
-    wait
+    wait $pid
     gm_assert_equal "$(cat err.txt)" "gm-step: W.gm: was removed or replaced while it was trained: what it learned is lost
 status 1"
 }

@@ -45,9 +45,10 @@ png_size() { # "WIDTHxHEIGHT"
     pipeline gan STEPS=400 OUT=out/whole
     for _ in 1 2 3; do
         setsid make -f share/gm/pipelines/gan.mk STEPS=400 OUT=out/cut &>/dev/null &
+        pid=$!
         sleep 0.4
-        kill -KILL -- -$! || true
-        wait || true
+        kill -KILL -- -$pid || true
+        wait $pid || true
     done
     pipeline gan STEPS=400 OUT=out/cut
     gm_same_model out/whole/G.gm out/cut/G.gm

@@ -285,7 +285,10 @@ P
     seq 100 | awk '{ print $1 / 100 "," 1 - $1 / 50 }' >>ab.csv
     # the resident size of every process, when the model is at a step
     sizes() { # STEP
-        while [ "$(gm-show --step G.gm)" -lt "$1" ]; do sleep 0.05; done
+        while [ "$(gm-show --step G.gm)" -lt "$1" ]; do
+            kill -0 "$session" || return 1
+            sleep 0.05
+        done
         for tool in gm-batch gm-noise gm-forward gm-grad gm-step gm-log; do
             for pid in $(pgrep -s "$session" -x "$tool"); do echo "$tool.$pid $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")"; done
         done
