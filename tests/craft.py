@@ -17,6 +17,7 @@ import msgpack
 import zstandard
 
 MIB = 1 << 20
+BLOCK = 128 << 10  # the largest in a zstd frame
 NUMBERS = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
 
 
@@ -96,7 +97,7 @@ def block(size, kind, content, last):
     return struct.pack("<I", size << 3 | kind << 1 | last)[:3] + content
 
 
-def raw_blocks(content, most=128 << 10):
+def raw_blocks(content, most=BLOCK):
     starts = range(0, max(len(content), 1), most)
     return b"".join(
         block(len(content[i : i + most]), 0, content[i : i + most], i == starts[-1]) for i in starts
@@ -105,8 +106,8 @@ def raw_blocks(content, most=128 << 10):
 
 def zeros(n):
     """n zeros as blocks of one repeated byte, the last of them the frame's last: 4 bytes for each 128 KiB."""
-    whole, rest = divmod(n, 128 << 10)
-    sizes = [128 << 10] * whole + [rest] * (rest > 0)
+    whole, rest = divmod(n, BLOCK)
+    sizes = [BLOCK] * whole + [rest] * (rest > 0)
     return b"".join(block(size, 1, b"\0", i == len(sizes) - 1) for i, size in enumerate(sizes))
 
 
@@ -158,7 +159,14 @@ class Cases:
         path = self.directory / path
         assert not path.exists(), path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with path.open("wb") as file:
+            for i in range(0, len(content), BLOCK):
+                part = content[i : i + BLOCK]
+                if len(content) > MIB and part.count(0) == len(part):
+                    file.seek(len(part), 1)  # a hole: takes no room on the disk
+                else:
+                    file.write(part)
+            file.truncate(len(content))
         for suffix, note in notes.items():
             path.with_name(f"{path.name}.{suffix}").write_text(f"{note}\n" if note else "")
 
@@ -188,6 +196,7 @@ def no_streams(c):
     for name, content in {
         "csv": b"p00,p01\n1,2\n",
         "gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+        "png": b"\x89PNG\r\n\x1a\n" + bytes(64),
         "json": b'{"gm":1,"rows":2}\n',
         "array of 4 billion": b"\xdd\xff\xff\xff\xff" + bytes(64),
         "str": b"\xdb\xff\xff\xff\xff" + bytes(64),
@@ -263,7 +272,7 @@ def records(c):
     for value in (None, True, "1", [1.0], {}):
         c.bad(f"records/scalar {value!r}", record(scalars={"s": value}), "scalar 's': not a number")
     c.bad("records/no msgpack", record(tensors=Raw(b"\xc1")), "byte c1 begins nothing in msgpack")
-    c.bad("records/no msgpack as a key", pairs((Raw(b"\xc1"), 1)), "byte c1 begins nothing in msgpack")
+    c.bad("records/no msgpack as a key", pairs(("gm", 1), (Raw(b"\xc1"), 1)), "byte c1 begins nothing in msgpack")
     c.bad("records/no msgpack unread", record(unknown=[1, Raw(b"\xc1")]), "byte c1 begins nothing in msgpack")
 
 
@@ -306,7 +315,7 @@ def names(c):
         c.bad(f"names/{what} 65 bytes bin", named(long.encode()), f"{says} '{long[:64]}...' is longer than 64 bytes")
         c.bad(f"names/{what} a MiB", named("m" * MIB), f"{says} '{'m' * 64}...' is longer than 64 bytes")
         c.bad(f"names/{what} NUL", named("a\0b"), f"{says} 'a...' has a NUL in it")
-        for control, shown in (("\n", "?"), ("\x1b[2J", "?[2J"), ("\x7f", "?"), ("\x1f", "?")):
+        for control, shown in (("\n", "?"), ("\x1b[2J", "?[2J"), ("\x7f", "?"), ("\x1f", "?"), ("\x9b", "\x9b")):
             # a tensor's name is in the message once, whichever part of the reader finds it bad
             c.bad(f"names/{what} {control!r}", named(f"a{control}"), f"{what} 'a{shown}': the name has control characters")
         for value in (1, None, ["x"], {}):
@@ -388,6 +397,9 @@ def claims(c):
     bad("a GiB with its shape", tensor("|u1", [gib], bin32(gib)), short, framed)
     bad("option, data", {"data": bytes(101)}, "101 bytes, above the limit of 100 (--max-tensor)", options="--max-tensor=100")
     bad("option, shape", {"type": "|u1", "shape": [101]}, "101 bytes, above the limit of 100 (--max-tensor)", options="--max-tensor=100")
+    many = pairs(*((f"t{i}", tensor("|u1", [100], bytes(100))) for i in range(9)))
+    c.bad("claims/a record over its share", record(tensors=many),
+          "tensor 't8': with it the record's tensors are above 8 times --max-tensor", options="--max-tensor=100")
     c.bad("claims/text of 4 GB as a name", record(tensors=pairs((Raw(b"\xdb\xff\xff\xff\xffabc"), 1))), short, framed)
     c.bad("claims/text of 4 GB as a key", pairs((Raw(b"\xdb\xff\xff\xff\xffabc"), 1)), short, framed)
     bad("text of 4 GB as a type", {"type": Raw(b"\xdb\xff\xff\xff\xffabc")}, short, framed)
@@ -446,7 +458,7 @@ def bombs(c):
     lie = frame(len(data) + gib, block(len(data), 0, data, 0) + zeros(8), window=0x68)
     c.refused("bombs/shorter than declared", good + lie, damaged, 1)
     # a tensor as large as is allowed, where there is less memory
-    c.refused("bombs/out of memory", good + bomb(data, gib), "record 1: tensor 'bad': out of memory", 1)
+    c.refused("memory/a tensor as large as is allowed", good + bomb(data, gib), "record 1: tensor 'bad': out of memory", 1)
 
 
 def frames(c):
@@ -486,7 +498,7 @@ def frames(c):
         c.bad_frame(f"in a tensor, {name}", frame(len(content), lie), damaged)
         c.bad_frame(f"in a tensor, stored, {name}", frame(len(content), lie, checksum_of(content)), f"tensor 'x': {damaged}")
     large = pack(record(tensors={"x": tensor("|u1", [200000], bytes(200000))}))
-    lie = frame(len(large), block(1 << 17, 0, large[: 1 << 17], 0) + block(9, 3, bytes(9), 1))
+    lie = frame(len(large), block(BLOCK, 0, large[: BLOCK], 0) + block(9, 3, bytes(9), 1))
     c.bad_frame("in a large tensor", lie, f"tensor 'x': {damaged}")
     # content behind the map and less than the map, declared as it is
     for name, put in (("zstd", zstd), ("stored", stored)):
@@ -512,14 +524,14 @@ def frames(c):
     c.bad_frame("reserved bit", changed(good, 4, good[4] | 8), "a zstd frame of an unknown kind")
     whole = raw_blocks(content)
     c.bad_frame("reserved block", frame(len(content), block(len(content), 3, content, 1)), damaged)
-    c.bad_frame("block over 128 KiB", frame(len(content), block((128 << 10) + 1, 0, content, 1)), damaged)
+    c.bad_frame("block over 128 KiB", frame(len(content), block(BLOCK + 1, 0, content, 1)), damaged)
     c.bad_frame("compressed block of nonsense", frame(len(content), block(20, 2, b"\xff" * 20, 1)), damaged)
     check = checksum_of(content)
     for name, blocks, says in (
         ("reserved block", block(len(content), 3, content, 1), "a compressed block after"),
         ("compressed block", block(len(content), 2, content, 1), "a compressed block after"),
         ("repeated byte", block(len(content), 1, b"\x83", 1), "a compressed block after"),
-        ("block over 128 KiB", block((128 << 10) + 1, 0, content, 1), "a block of more than 128 KiB"),
+        ("block over 128 KiB", block(BLOCK + 1, 0, content, 1), "a block of more than 128 KiB"),
         ("block over the content", block(len(content) + 1, 0, content + b"\0", 1), "its content is longer than declared"),
         ("blocks over the content", block(9, 0, content[:9], 0) + block(len(content), 0, content, 1), "its content is longer than declared"),
         ("block behind the content", block(len(content), 0, content, 0) + block(1, 0, b"\0", 1), "its content is longer than declared"),
@@ -538,10 +550,23 @@ def frames(c):
 
 
 def empty_skippables(c):
-    """17 MiB of skippable frames that skip nothing."""
     good = zstd(pack(GOOD))
-    c.refused("empty skippables/many", good + skippable(0) * (17 * MIB // 8) + zstd(pack(end(1))),
+    c.refused("empty skippables/17 MiB", good + skippable(0) * (17 * MIB // 8) + zstd(pack(end(1))),
               "record 1: skippable frames of more than 16 MiB in a row", 1)
+
+
+def firsts(c):
+    """What is wrong already in the first record, for tools that read no second one."""
+    content = pack(GOOD)
+    good, last = zstd(content), zstd(pack(end(1)))
+    damaged = "record 0: the zstd frame is damaged: its content does not have its checksum"
+    c.refused("first/checksum", flipped(good, -1) + last, damaged)
+    c.refused("first/checksum of a stored frame", flipped(stored(content), -1) + last, damaged)
+    c.refused("first/cut", good[:-5], "stream cut off in record 0")
+    c.refused("first/cut.raw", content[:-5], "stream cut off in record 0")
+    c.refused("first/4 GB.raw", pack(holding({"data": Raw(b"\xc6\xff\xff\xff\xffabc")})), "record 0: tensor 'bad': 4294967295 bytes")
+    c.refused("first/overflow", zstd(pack(holding(tensor(shape=[2**63, 2])))) + last, "record 0: tensor 'bad': the product of its shape")
+    c.refused("first/no rows", zstd(pack({"gm": 1})) + last, "record 0: the record has no 'rows'")
 
 
 X = "x <f4 2×3 [1, 6] mean 3.5"
@@ -621,7 +646,7 @@ def acceptable(c):
 
 
 def cuts(c):
-    maps = [pack(m) for m in (record(step=1, tensors={"x": tensor()}, info={"a": "b"}), record(scalars={"s": 1.5}), end(2))]
+    maps = [pack(m) for m in (GOOD, record(tensors={"x": tensor()}, scalars={"s": 1.5}, info={"a": "b"}), end(2))]
     for framing, put in FRAMINGS.items():
         parts = [put(m) for m in maps]
         offsets = [len(b"".join(parts[: i + 1])) for i in range(2)]
@@ -630,7 +655,7 @@ def cuts(c):
 
 def main():
     c = Cases(sys.argv[1])
-    for part in (no_streams, ends, records, infos, names, tensors, claims, bombs, frames, empty_skippables, acceptable, cuts):
+    for part in (no_streams, ends, records, infos, names, tensors, claims, bombs, frames, empty_skippables, firsts, acceptable, cuts):
         part(c)
 
 

@@ -193,6 +193,13 @@ status 1"
     gm_assert_fails 2 "-b goes with -n" gm-noise --dim 3 -b 4
 }
 
+@test "rows that no data stands behind take no memory" {
+    { printf '\202\242gm\001\244rows\316\177\377\377\377'; printf '\203\242gm\001\243end\303\247records\001'; } >rows.gmt
+    gm-show rows.gmt | grep -q "rows 2147483647"
+    gm_assert_fails 1 "gm-noise: record 0: tensor 'z': 17179869176 bytes, above the limit of 1073741824 (--max-tensor)" \
+        bash -c 'gm-noise --dim 2 <rows.gmt'
+}
+
 @test "gm-pipe cuts words as a shell does" {
     for words in '-o "a\b"' "-o 'a\\b'" '-o a\ b' '-o a"b c"d' '-o "a\\b"' "-o 'it'\"'\"'s'"; do
         gm_assert_equal "$(gm-pipe "gm-noise -n 2 --dim 1 $words | gm-show")" "$(bash -c "gm-noise -n 2 --dim 1 $words | gm-show")"

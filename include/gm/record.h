@@ -35,7 +35,9 @@ typedef struct gm_record {
     gm_named_tensor *tensors; /* in the order in which they were put */
     size_t scalar_count;
     gm_scalar *scalars;
-    gm_value *info; /* a map, or NULL */
+    gm_value *info;    /* a map, or NULL */
+    size_t max_tensor; /* bytes that one tensor may take: a reader sets its own limit, as rows from outside are no
+                          proof of data; else SIZE_MAX */
     /* private: */
     size_t tensor_capacity, scalar_capacity;
     gm_spare *spares, *resting;
@@ -54,8 +56,8 @@ void gm_record_clear(gm_record *r);
 gm_tensor *gm_record_tensor(gm_record *r, const char *name);
 
 /* Adds a tensor (or replaces the one of that name); its numbers are uninitialised. NULL with a message if the name is
- * empty, over GM_NAME_MAX bytes or has control characters, the shape overflows, the record is full or memory ran out.
- */
+ * empty, over GM_NAME_MAX bytes or has control characters, the shape overflows, the tensor is above r->max_tensor, the
+ * record is full or memory ran out. */
 GM_MUST_USE gm_tensor *gm_record_put(gm_record *r, const char *name, gm_type type, unsigned rank, const size_t *shape,
                                      gm_error *e);
 

@@ -4,7 +4,7 @@
 
 #include "gm/base.h"
 
-#define GM_THREADS_MAX 256
+#define GM_THREADS_MAX 64 /* OpenBLAS has 128 buffers in all */
 
 /* Starts (or stops) workers so that gm_parallel runs on n threads, the caller's included. Call from one thread only. */
 GM_MUST_USE int gm_threads_set(size_t n, gm_error *e);

@@ -17,7 +17,8 @@ void __wrap_blas_memory_free(void *buffer);
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
-static pthread_key_t pool_key;    /* gives a thread's buffer back when it ends */
+static pthread_key_t pool_key; /* gives a thread's buffer back when it ends */
+static bool has_key;
 static atomic_bool pool_is_ours;  /* --wrap is in force */
 static _Thread_local void *own;   /* this thread's buffer */
 static _Thread_local bool in_use; /* it was handed out */
@@ -29,7 +30,7 @@ static void give_back(void *buffer) {
 }
 
 static void make_key(void) {
-    (void)pthread_key_create(&pool_key, give_back);
+    has_key = pthread_key_create(&pool_key, give_back) == 0;
 }
 
 void *__wrap_blas_memory_alloc(int position) {
@@ -42,7 +43,7 @@ void *__wrap_blas_memory_alloc(int position) {
     pthread_mutex_lock(&pool_lock);
     void *buffer = __real_blas_memory_alloc(position);
     pthread_mutex_unlock(&pool_lock);
-    if (!own && pthread_setspecific(pool_key, buffer) == 0) {
+    if (!own && has_key && pthread_setspecific(pool_key, buffer) == 0) {
         own = buffer;
         in_use = true;
     }
@@ -58,11 +59,25 @@ void __wrap_blas_memory_free(void *buffer) {
 
 /* Around each call of BLAS: until it is known that buffers are ours, one call at a time. */
 static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The first call: a product that is large enough for OpenBLAS to pack it, so that it asks for a buffer. */
+static void try_pool(void) {
+    enum { N = 101 };
+    static float a[N * N], c[N * N];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, a, N, a, N, 0.0f, c, N);
+}
+
 static bool enter(void) {
+    static bool tried;
     if (atomic_load_explicit(&pool_is_ours, memory_order_relaxed)) return false;
     pthread_mutex_lock(&call_lock);
-    return true;
+    if (!tried) try_pool();
+    tried = true;
+    if (!atomic_load_explicit(&pool_is_ours, memory_order_relaxed)) return true;
+    pthread_mutex_unlock(&call_lock);
+    return false;
 }
+
 static void leave(bool locked) {
     if (locked) pthread_mutex_unlock(&call_lock);
 }

@@ -135,8 +135,14 @@ void gm_source_memory(gm_source *s, const void *bytes, size_t n) {
 
 /* ---- the beginning of a frame ---- */
 
-static bool is_map(unsigned char byte) {
-    return (byte & 0xF0) == 0x80 || byte == 0xDE || byte == 0xDF;
+/* The head of a msgpack map with the head of a key, which is text, behind it; or of an empty map. */
+#define MAP_HEAD ((size_t)6)
+static bool is_map(const unsigned char *bytes, size_t n) {
+    size_t key = bytes[0] == 0xDE ? 3 : bytes[0] == 0xDF ? 5 : 1;
+    if ((bytes[0] & 0xF0) != 0x80 && key == 1) return false;
+    if (n <= key || bytes[0] == 0x80) return true;
+    return (bytes[key] & 0xE0) == 0xA0 || (bytes[key] >= 0xC4 && bytes[key] <= 0xC6) ||
+           (bytes[key] >= 0xD9 && bytes[key] <= 0xDB);
 }
 
 static bool is_zstd(const unsigned char *bytes) {
@@ -148,7 +154,7 @@ static bool is_skippable(const unsigned char *bytes) {
 }
 
 bool gm_stream_magic(const unsigned char *bytes, size_t n) {
-    return n > 0 && (is_map(bytes[0]) || (n >= 4 && (is_zstd(bytes) || is_skippable(bytes))));
+    return n > 0 && (is_map(bytes, n) || (n >= 4 && (is_zstd(bytes) || is_skippable(bytes))));
 }
 
 /* Says how the input begins; the reader knows what to make of it. */
@@ -214,20 +220,20 @@ int gm_source_begin(gm_source *s, gm_error *e) {
     for (;;) {
         if (gather(s, 1, e) != 0) return -1;
         if (s->length == s->position) return 0;
-        if (is_map(s->input[s->position])) {
+        if (gather(s, MAP_HEAD, e) != 0) return -1;
+        const unsigned char *at = s->input + s->position;
+        size_t n = s->length - s->position;
+        if (is_map(at, n)) {
             s->framing = GM_FRAME_RAW;
             s->left = UINT64_MAX;
             return 1;
         }
-        if (gather(s, 4, e) != 0) return -1;
-        const unsigned char *at = s->input + s->position;
-        size_t n = s->length - s->position;
         if (n < 4 && memcmp(at, "\x28\xB5\x2F\xFD", n) == 0) return fail_cut(s, e);
         if (n >= 4 && is_zstd(at)) return begin_frame(s, e);
         if (n < 4 || !is_skippable(at)) return fail_foreign(s, e);
         if (require(s, 8, e) != 0) return -1;
         size_t size = (size_t)little_endian(s->input + s->position + 4, 4);
-        skipped += size;
+        skipped += size + 8;
         if (skipped > SKIPPABLE_MAX) return gm_fail(e, "skippable frames of more than 16 MiB in a row");
         if (skip_input(s, size + 8, e) != 0) return -1;
     }

@@ -17,6 +17,7 @@ gm_record *gm_record_new(gm_error *e) {
     /* All the room there can be, so that pointers to tensors outlive later puts; pages are touched as they are used. */
     r->tensors = gm_new(GM_TENSORS_MAX, sizeof *r->tensors, e);
     r->tensor_capacity = GM_TENSORS_MAX;
+    r->max_tensor = SIZE_MAX;
     if (r->tensors) return r;
     free(r);
     return NULL;
@@ -102,13 +103,18 @@ gm_tensor *gm_record_tensor(gm_record *r, const char *name) {
     return i < r->tensor_count ? &r->tensors[i].tensor : NULL;
 }
 
+/* ASCII's controls, and U+0080 to U+009F in UTF-8, which some terminals obey. */
+static bool is_control(const unsigned char *at) {
+    return at[0] < ' ' || at[0] == 127 || (at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F);
+}
+
 static int check_name(const char *what, const char *name, gm_error *e) {
     size_t n = strnlen(name, GM_NAME_MAX + 1);
     if (n == 0) return gm_fail(e, "a %s has an empty name", what);
     if (n > GM_NAME_MAX)
         return gm_fail(e, "%s '%.*s...': the name is longer than %d bytes", what, GM_NAME_MAX, name, GM_NAME_MAX);
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)name[i] < ' ' || name[i] == 127)
+        if (is_control((const unsigned char *)name + i))
             return gm_fail(e, "%s '%s': the name has control characters", what, name);
     return 0;
 }
@@ -148,6 +154,11 @@ void gm_tensor_set_shape(gm_tensor *t, gm_type type, unsigned rank, const size_t
     for (unsigned i = 0; i < rank; i++) t->shape[i] = shape[i];
 }
 
+static int check_size(const gm_record *r, const char *name, size_t bytes, gm_error *e) {
+    if (bytes <= r->max_tensor) return 0;
+    return gm_fail(e, "tensor '%s': %zu bytes, above the limit of %zu (--max-tensor)", name, bytes, r->max_tensor);
+}
+
 gm_tensor *gm_record_put(gm_record *r, const char *name, gm_type type, unsigned rank, const size_t *shape,
                          gm_error *e) {
     size_t index, count, bytes;
@@ -156,6 +167,7 @@ gm_tensor *gm_record_put(gm_record *r, const char *name, gm_type type, unsigned 
         gm_fail(e, "tensor '%s': the shape's product overflows, or its rank is over %d", name, GM_RANK_MAX);
         return NULL;
     }
+    if (check_size(r, name, bytes, e) != 0) return NULL;
     if (make_room(r, index, name, bytes, e) != 0) return NULL;
     gm_tensor_set_shape(&r->tensors[index].tensor, type, rank, shape, count);
     return &r->tensors[index].tensor;
@@ -247,12 +259,13 @@ static gm_named_tensor *find_batch(gm_record *r, const char *name, gm_error *e) 
 }
 
 /* Takes memory for the tensor's numbers in another type of 4 bytes. */
-static void *begin_conversion(gm_record *r, const gm_tensor *t, size_t *capacity, gm_error *e) {
+static void *begin_conversion(gm_record *r, const gm_named_tensor *named, size_t *capacity, gm_error *e) {
     size_t bytes;
-    if (!gm_multiply(t->count, 4, &bytes)) {
+    if (!gm_multiply(named->tensor.count, 4, &bytes)) {
         gm_fail(e, "out of memory");
         return NULL;
     }
+    if (check_size(r, named->name, bytes, e) != 0) return NULL;
     if (gm_grow(&r->resting, &r->resting_capacity, r->resting_count + 1, sizeof *r->resting, e) != 0) return NULL;
     return take_memory(r, bytes, capacity, e);
 }
@@ -274,7 +287,7 @@ float *gm_record_matrix(gm_record *r, const char *name, size_t *columns, gm_erro
     for (unsigned i = 1; i < t->rank; i++) *columns *= t->shape[i]; /* fits: gm_shape_measure */
     if (t->type == GM_F4) return t->data;
     size_t capacity;
-    float *floats = begin_conversion(r, t, &capacity, e);
+    float *floats = begin_conversion(r, named, &capacity, e);
     if (!floats) return NULL;
     for (size_t i = 0; i < t->count; i++) floats[i] = (float)gm_tensor_at(t, i);
     end_conversion(r, named, GM_F4, floats, capacity);
@@ -316,7 +329,7 @@ int32_t *gm_record_labels(gm_record *r, const char *name, gm_error *e) {
         return NULL;
     }
     if (t->type == GM_I4) return t->data;
-    int32_t *labels = begin_conversion(r, t, &capacity, e);
+    int32_t *labels = begin_conversion(r, named, &capacity, e);
     if (!labels) return NULL;
     for (size_t i = 0; i < t->count; i++) {
         double value = gm_tensor_at(t, i);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define TENSORS_ROOM 8                 /* all tensors of a record together: so many times the limit of one */
 #define ROWS_MAX ((uint64_t)INT32_MAX) /* BLAS counts in int */
 
 /* ---- reading ---- */
@@ -14,6 +15,7 @@ struct gm_reader {
     gm_source source;
     char *name;
     size_t max_tensor;
+    uint64_t room;      /* bytes that the rest of this record's tensors may have */
     uint64_t total;     /* records read */
     uint64_t in_stream; /* since the last end record */
     bool ended;         /* the last map was an end record */
@@ -186,6 +188,9 @@ static int pull_data(gm_reader *r, gm_record *record, const char *name, tensor_f
     if (gm_pull_head(&r->source, &head, e) != 0) return -1;
     if (head.form != GM_FORM_BIN) return gm_fail(e, "its data is not bin");
     if (check_data_size(r, f, head.n, e) != 0) return -1;
+    if (head.n > r->room)
+        return gm_fail(e, "with it the record's tensors are above %d times --max-tensor", TENSORS_ROOM);
+    r->room -= head.n;
     if (head.n > r->source.left) return gm_source_skip(&r->source, head.n, e); /* fails, before memory is taken */
     size_t had = 0, n = (size_t)head.n;
     f->named = gm_record_begin_tensor(record, name, n, e);
@@ -392,6 +397,7 @@ static int check_map(const gm_reader *r, const gm_record *record, const map_stat
 /* One frame or raw map. */
 static int pull_map_whole(gm_reader *r, gm_record *record, map_state *m, gm_error *e) {
     uint64_t fields = 0;
+    r->room = r->max_tensor > UINT64_MAX / TENSORS_ROOM ? UINT64_MAX : (uint64_t)r->max_tensor * TENSORS_ROOM;
     if (pull_map(&r->source, "the frame's content", UINT32_MAX, &fields, e) != 0) return -1;
     for (uint64_t i = 0; i < fields; i++)
         if (pull_field(r, record, m, e) != 0) return -1;
@@ -436,6 +442,7 @@ static int next(gm_reader *r, gm_record *record, gm_error *e) {
 
 int gm_reader_next(gm_reader *r, gm_record *record, gm_error *e) {
     gm_record_clear(record);
+    record->max_tensor = r->max_tensor;
     if (!r->failed) {
         int got = next(r, record, &r->failure);
         if (got >= 0) return got;

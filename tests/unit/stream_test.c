@@ -525,6 +525,11 @@ static void test_bad_records(void) {
     refused("standard input: record 0: 'step' is 281474976710657, above the limit");
     add_map(1);
     add_uint(5);
+    refused("standard input: not a gm stream (it begins with byte 81)");
+    add_map(2);
+    add_text("gm");
+    add_uint(1);
+    add_uint(5);
     refused("standard input: record 0: a key is not text");
     add_start(3);
     add_text("u");
