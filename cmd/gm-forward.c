@@ -29,7 +29,8 @@ static int forward_open(gm_call *call, gm_error *e) {
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
     if (!s->output) s->output = "out";
     if (gm_follow_open(&s->model, s->path, s->frozen, e) != 0) return -1;
-    s->walk = gm_walk_new(gm_model_spec_of(s->model.model)->net, e);
+    const gm_model_spec *spec = gm_model_spec_of(s->model.model);
+    s->walk = gm_walk_new(spec->net, spec->seed, e);
     return s->walk ? 0 : -1;
 }
 

@@ -94,7 +94,7 @@ static int grad_open(gm_call *call, gm_error *e) {
     if (gm_follow_open(&s->model, s->path, s->frozen, e) != 0) return -1;
     const gm_net *net = gm_model_spec_of(s->model.model)->net;
     if (s->expression && gm_loss_check(&s->loss, net, e) != 0) return -1;
-    s->walk = gm_walk_new(net, e);
+    s->walk = gm_walk_new(net, gm_model_spec_of(s->model.model)->seed, e);
     s->gradient = s->walk ? gm_new(net->block, sizeof(float), e) : NULL;
     return s->gradient ? 0 : -1;
 }

@@ -71,7 +71,7 @@ static int init_data(init *s, gm_words *words, gm_error *e) {
     if (gm_scale_parse(s->scale ? s->scale : "standard", &scale, e) != 0) return -1;
     s->schema = gm_schema_scan(s->data.items, s->data.count, s->label, scale, e);
     if (!s->schema) return -1;
-    *words = (gm_words){s->schema->features, s->schema->class_count};
+    *words = (gm_words){.features = s->schema->features, .classes = s->schema->class_count};
     s->spec.schema = gm_schema_value(s->schema, e);
     return s->spec.schema ? 0 : -1;
 }
@@ -79,7 +79,7 @@ static int init_data(init *s, gm_words *words, gm_error *e) {
 static int init_new(gm_call *call, gm_error *e) {
     init *s = call->state;
     gm_model_spec *spec = &s->spec;
-    gm_words words = {0, 0};
+    gm_words words = {0};
     /* what was typed is checked before any data is read */
     if (gm_optim_parse(s->optimizer ? s->optimizer : "adam", &spec->optim, e) != 0) return -1;
     const char *initializer = s->initializer ? s->initializer : "glorot";

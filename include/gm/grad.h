@@ -14,7 +14,8 @@
 
 typedef struct gm_walk gm_walk;
 
-GM_MUST_USE gm_walk *gm_walk_new(const gm_net *net, gm_error *e); /* keeps `net`, which must outlive it */
+/* Keeps `net`, which must outlive it. `seed` is the model's: rff layers are a function of it. */
+GM_MUST_USE gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e);
 void gm_walk_free(gm_walk *w);
 
 /* One part of an input: float columns, or class numbers that become one-hot. */
@@ -58,6 +59,8 @@ typedef struct gm_backward {
     size_t rows;              /* of every input */
     const gm_input *inputs;   /* one for each operand of the loss, or one */
     const gm_target *targets; /* one for each term of the loss */
+    const float *class_weights; /* or NULL: what a row counts in bce, ce, hinge and sqhinge on class numbers, by its
+                                   class (as many as the outputs, or 2 for a single one) */
     gm_mode mode;
     /* results, each NULL where it is not wanted: */
     float *gradient;               /* a block of gm_net: d loss / d parameters, every number of it written */

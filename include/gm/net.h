@@ -25,13 +25,17 @@ typedef enum gm_activation {
     GM_SOFTPLUS /* log(1 + exp(x)) */
 } gm_activation;
 
-typedef enum gm_layer_kind { GM_DENSE, GM_DROPOUT } gm_layer_kind;
+/* Random Fourier features (Rahimi, Recht 2007, algorithm 1): y = sqrt(2 / units) cos(x W + b), W [inputs, units] normal
+ * with variance 2 gamma, b uniform in [0, 2 pi), so that y(x) . y(x') approximates exp(-gamma |x - x'|^2). W and b are no
+ * parameters: they are a function of the model's seed and are never trained. */
+typedef enum gm_layer_kind { GM_DENSE, GM_DROPOUT, GM_RFF } gm_layer_kind;
 
 typedef struct gm_layer {
     gm_layer_kind kind;
     size_t inputs, units;     /* dropout: units == inputs */
     gm_activation activation; /* dense */
     double rate;            /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
+    double gamma;           /* rff */
     size_t weights, biases; /* dense: indices into gm_net.parameters */
 } gm_layer;
 
@@ -66,13 +70,14 @@ typedef struct gm_net {
     size_t numbers; /* parameters that count: the sum of the tensors' counts */
 } gm_net;
 
-/* What the words `features` and `classes` stand for; 0: the word cannot be used. */
+/* What the words `features`, `classes` and `scale` (of rff) stand for; 0: the word cannot be used. */
 typedef struct gm_words {
     size_t features, classes;
+    double gamma; /* 1 / (features variance), over all numbers of the encoded data */
 } gm_words;
 
-/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dropout:0.3", units may be a
- * word). Messages quote the layer and propose the word that was meant. NULL with a message. */
+/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dropout:0.3", "rff:1024:0.05";
+ * units may be a word). Messages quote the layer and propose the word that was meant. NULL with a message. */
 GM_MUST_USE gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words,
                                  gm_error *e);
 void gm_net_free(gm_net *net);

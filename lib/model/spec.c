@@ -43,7 +43,7 @@ void gm_model_spec_free(gm_model_spec *spec) {
 
 /* What the words of INPUT stood for. */
 static gm_words words_of(const gm_net *net) {
-    gm_words words = {0, 0};
+    gm_words words = {0};
     for (size_t i = 0; i < net->part_count; i++) {
         if (net->parts[i].kind == GM_PART_FEATURES) words.features = net->parts[i].columns;
         if (net->parts[i].kind == GM_PART_CLASSES) words.classes = net->parts[i].columns;
@@ -108,7 +108,7 @@ static int parse_words(const gm_value *map, gm_words *words, gm_error *e) {
     if (features < 0 || classes < 0 || features > (int64_t)GM_UNITS_MAX || classes > (int64_t)GM_UNITS_MAX) {
         return gm_fail(e, "the specification's number of features or classes is out of range");
     }
-    *words = (gm_words){(size_t)features, (size_t)classes};
+    *words = (gm_words){.features = (size_t)features, .classes = (size_t)classes};
     return 0;
 }
 

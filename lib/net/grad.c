@@ -40,6 +40,7 @@ struct gm_walk {
     size_t extra_width;
     size_t widest; /* units of the widest layer */
     size_t first_dense;
+    float **fixed; /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_slice *slices;
     size_t slice_count;
     gm_room stacked;      /* region of all stacked rows */
@@ -59,8 +60,9 @@ static size_t pieces_of(size_t n, size_t piece) {
 }
 
 static bool keeps_v(const gm_net *net, size_t l) {
-    return net->layers[l].kind == GM_DENSE &&
-           (gm_activation_keeps_v(net->layers[l].activation) || l + 1 == net->layer_count);
+    const gm_layer *layer = &net->layers[l];
+    if (layer->kind != GM_DENSE) return layer->kind == GM_RFF;
+    return gm_activation_keeps_v(layer->activation) || l + 1 == net->layer_count;
 }
 
 /* Units and layers are bounded (GM_UNITS_MAX, GM_LAYERS_MAX): these sums fit. The last layer is dense (gm_net_parse).
@@ -89,7 +91,22 @@ static size_t cut_slices(const gm_net *net, gm_slice *slices) {
     return n;
 }
 
-gm_walk *gm_walk_new(const gm_net *net, gm_error *e) {
+static int fix_layers(gm_walk *w, uint64_t seed, gm_error *e) {
+    const gm_net *net = w->net;
+    w->fixed = gm_new_zeroed(net->layer_count, sizeof *w->fixed, e);
+    if (!w->fixed) return -1;
+    for (size_t l = 0; l < net->layer_count; l++) {
+        const gm_layer *layer = &net->layers[l];
+        if (layer->kind != GM_RFF) continue;
+        size_t weights = layer->inputs * layer->units; /* below 2^48: GM_UNITS_MAX */
+        w->fixed[l] = gm_new(weights + layer->units, sizeof(float), e);
+        if (!w->fixed[l]) return gm_fail_within(e, "layer %zu (rff): ", l);
+        gm_fourier_init(layer, l, seed, w->fixed[l], w->fixed[l] + weights);
+    }
+    return 0;
+}
+
+gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
     gm_walk *w = gm_new_zeroed(1, sizeof *w, e);
     if (!w) return NULL;
     w->net = net;
@@ -98,7 +115,7 @@ gm_walk *gm_walk_new(const gm_net *net, gm_error *e) {
     w->extra_at = gm_new(net->layer_count, sizeof *w->extra_at, e);
     w->slice_count = cut_slices(net, NULL);
     w->slices = gm_new(w->slice_count, sizeof *w->slices, e);
-    if (!w->output_at || !w->derivative_at || !w->extra_at || !w->slices) {
+    if (!w->output_at || !w->derivative_at || !w->extra_at || !w->slices || fix_layers(w, seed, e) < 0) {
         gm_walk_free(w);
         return NULL;
     }
@@ -109,6 +126,8 @@ gm_walk *gm_walk_new(const gm_net *net, gm_error *e) {
 
 void gm_walk_free(gm_walk *w) {
     if (!w) return;
+    for (size_t l = 0; w->fixed && l < w->net->layer_count; l++) free(w->fixed[l]);
+    free(w->fixed);
     free(w->output_at);
     free(w->derivative_at);
     free(w->extra_at);
@@ -238,10 +257,14 @@ static bool is_idle(const gm_layer *layer, const gm_mode *mode) {
 }
 
 /* One layer on `rows` rows, the first of which is number `stacked_row` of the masks. */
-static void forward_layer(const gm_net *net, size_t l, const float *params, const gm_mode *mode, size_t stacked_row,
+static void forward_layer(const gm_walk *w, size_t l, const float *params, const gm_mode *mode, size_t stacked_row,
                           size_t rows, const float *x, float *extra, float *y) {
+    const gm_net *net = w->net;
     const gm_layer *layer = &net->layers[l];
-    if (layer->kind == GM_DENSE) {
+    if (layer->kind == GM_RFF) {
+        const float *weights = w->fixed[l], *phases = weights + layer->inputs * layer->units;
+        gm_fourier_forward(layer, weights, phases, rows, x, extra ? extra : y, y);
+    } else if (layer->kind == GM_DENSE) {
         gm_dense_forward(layer, params + net->parameters[layer->weights].offset,
                          params + net->parameters[layer->biases].offset, rows, x, extra ? extra : y, y);
     } else {
@@ -283,7 +306,7 @@ static void forward_chunk(const void *context, size_t chunk, float *scratch) {
         const gm_layer *layer = &net->layers[l];
         if (is_idle(layer, &run->mode)) continue;
         float *y = l == last ? run->output + first * net->outputs : turns[turn];
-        forward_layer(net, l, run->params, &run->mode, first, rows, x, layer->kind == GM_DROPOUT ? mask : NULL, y);
+        forward_layer(run->walk, l, run->params, &run->mode, first, rows, x, layer->kind == GM_DROPOUT ? mask : NULL, y);
         x = y;
         turn = 1 - turn;
     }
@@ -332,10 +355,11 @@ static bool needs_logits(const gm_backward *call) {
     return false;
 }
 
-static bool has_extra(const gm_backward_run *run, size_t l) {
+static bool has_extra(const gm_backward_run *run, size_t l, size_t lowest) {
     const gm_net *net = run->walk->net;
     const gm_layer *layer = &net->layers[l];
     if (layer->kind == GM_DROPOUT) return true;
+    if (layer->kind == GM_RFF) return l >= lowest;
     return gm_activation_keeps_v(layer->activation) ||
            (l + 1 == net->layer_count && layer->activation != GM_LINEAR && needs_logits(run->call));
 }
@@ -358,7 +382,7 @@ static void place_chunk(const gm_backward_run *run, size_t chunk, float *scratch
         bool idle = is_idle(&net->layers[l], &run->call->mode);
         c->y[l] = region + w->output_at[l] * region_rows + row * units;
         c->d[l + 1] = idle ? c->d[l] : region + w->derivative_at[l] * region_rows + row * units;
-        c->extra[l] = has_extra(run, l) ? scratch + w->extra_at[l] * GM_CHUNK : NULL;
+        c->extra[l] = has_extra(run, l, c->lowest) ? scratch + w->extra_at[l] * GM_CHUNK : NULL;
     }
 }
 
@@ -370,7 +394,7 @@ static void chunk_forward(const gm_backward_run *run, gm_chunk *c) {
     const float *x = whole ? whole + c->first * net->inputs : c->own;
     for (size_t l = 0; l < net->layer_count; l++) {
         if (is_idle(&net->layers[l], &run->call->mode)) continue;
-        forward_layer(net, l, run->params, &run->call->mode, c->stacked_row, c->rows, x, c->extra[l], c->y[l]);
+        forward_layer(run->walk, l, run->params, &run->call->mode, c->stacked_row, c->rows, x, c->extra[l], c->y[l]);
         x = c->y[l];
     }
 }
@@ -426,7 +450,8 @@ static void chunk_loss(const gm_backward_run *run, const gm_chunk *c) {
                   .logits = c->extra[last] ? c->extra[last] : c->y[last],
                   .output = c->y[last],
                   .derivative = d,
-                  .values = run->values + c->stacked_row};
+                  .values = run->values + c->stacked_row,
+                  .class_weights = run->call->class_weights};
     for (size_t i = 0; i < c->rows; i++) end.values[i] = 0.0;
     if (d) memset(d, 0, n * sizeof *d);
     if (add_terms(run, c, &end, false) && d) activation_backward(net, last, c);
@@ -443,6 +468,8 @@ static void chunk_backward(const gm_backward_run *run, const gm_chunk *c) {
         if (layer->kind == GM_DENSE)
             gm_dense_backward_inputs(layer, run->params + net->parameters[layer->weights].offset, c->rows, c->d[l + 1],
                                      c->d[l]);
+        else if (layer->kind == GM_RFF)
+            gm_fourier_backward(layer, run->walk->fixed[l], c->rows, c->extra[l], c->d[l + 1], c->d[l]);
         else
             gm_dropout_backward(layer, c->rows, c->extra[l], c->d[l + 1], c->d[l]);
     }

@@ -1,9 +1,11 @@
-/* layer.c: dense layers, their activations, and dropout, on one chunk of rows. */
+/* layer.c: dense layers, their activations, dropout and random Fourier features, on one chunk of rows. */
 #include "layer.h"
 
 #include "../math/clones.h"
 #include "gm/blas.h"
 #include "gm/ops.h"
+
+#include <math.h>
 
 #define LEAKY_SLOPE 0.2f
 #define BLOCK ((size_t)1024) /* numbers that are worked on at a time: they stay in the first cache */
@@ -283,4 +285,61 @@ void gm_dropout_forward(const gm_layer *layer, gm_rng rng, uint64_t first, size_
 
 void gm_dropout_backward(const gm_layer *layer, size_t rows, const float *mask, const float *d, float *dx) {
     multiply(rows * layer->units, d, mask, dx);
+}
+
+/* ---- random Fourier features ---- */
+
+static const double two_pi = 6.283185307179586;
+
+void gm_fourier_init(const gm_layer *layer, size_t number, uint64_t seed, float *weights, float *phases) {
+    size_t n = layer->inputs * layer->units;
+    float scale = (float)(sqrt(2.0 * layer->gamma) / two_pi);
+    gm_rng rng = {.seed = seed, .purpose = GM_PURPOSE_RFF, .stream = (uint32_t)number};
+    gm_rng_normal(rng, 0, n, weights);
+    for (size_t i = 0; i < n; i++) weights[i] *= scale;
+    rng.step = 1;
+    gm_rng_uniform(rng, 0, layer->units, phases);
+}
+
+/* Adds the phases and takes the nearest whole number of turns away; far beyond 2^22 turns, where a float has no part of
+ * a turn left, 0 is left. */
+GM_CLONES static void add_phases(size_t rows, size_t units, const float *phases, float *v) {
+    const float rounder = 12582912.0f;
+    for (size_t i = 0; i < rows; i++, v += units) {
+        GM_INDEPENDENT
+        for (size_t j = 0; j < units; j++) {
+            float turns = v[j] + phases[j];
+            v[j] = turns - ((turns + rounder) - rounder);
+        }
+    }
+}
+
+GM_CLONES static void scale_by(size_t n, float scale, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] *= scale;
+}
+
+void gm_fourier_forward(const gm_layer *layer, const float *weights, const float *phases, size_t rows, const float *x,
+                        float *v, float *y) {
+    size_t inputs = layer->inputs, units = layer->units, count = rows * units;
+    float scale = (float)sqrt(2.0 / (double)units), sine[BLOCK];
+    gm_matmul(rows, units, inputs, x, inputs, weights, units, 0.0f, v, units);
+    add_phases(rows, units, phases, v);
+    for (size_t i = 0; i < count; i += BLOCK) {
+        size_t n = smaller(BLOCK, count - i);
+        gm_sincos_turns(n, v + i, sine, y + i);
+        scale_by(n, scale, y + i);
+    }
+}
+
+/* d loss / d v = -2 pi sqrt(2 / units) sin(2 pi v) d. */
+void gm_fourier_backward(const gm_layer *layer, const float *weights, size_t rows, const float *v, float *d, float *dx) {
+    size_t inputs = layer->inputs, units = layer->units, count = rows * units;
+    float scale = (float)(-two_pi * sqrt(2.0 / (double)units)), sine[BLOCK], cosine[BLOCK];
+    for (size_t i = 0; i < count; i += BLOCK) {
+        size_t n = smaller(BLOCK, count - i);
+        gm_sincos_turns(n, v + i, sine, cosine);
+        scale_by(n, scale, sine);
+        multiply(n, sine, d + i, d + i);
+    }
+    gm_matmul_nt(rows, inputs, units, d, units, weights, units, 0.0f, dx, inputs);
 }

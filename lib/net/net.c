@@ -6,7 +6,7 @@
 
 static const char *const activation_texts[] = {"linear",  "relu", "leaky", "tanh",     "sigmoid",
                                                "softmax", "elu",  "gelu",  "softplus", NULL};
-static const char *const kind_texts[] = {"dense", "dropout", NULL};
+static const char *const kind_texts[] = {"dense", "dropout", "rff", NULL};
 static const char *const word_texts[] = {"features", "classes", NULL};
 
 enum { FIELD_MAX = 80, FIELDS_MAX = 3 }; /* bytes of one part between colons, and parts */
@@ -124,15 +124,31 @@ static int parse_dropout(char fields[][FIELD_MAX], int count, gm_layer *layer, g
     return 0;
 }
 
+/* "rff:UNITS:GAMMA"; the word `scale` is known of the data, which the first layer reads. */
+static int parse_rff(char fields[][FIELD_MAX], int count, gm_words words, bool first, gm_layer *layer, gm_error *e) {
+    layer->kind = GM_RFF;
+    if (count != 3) return gm_fail_usage(e, "rff has a number of units and a gamma, as in rff:1024:0.05");
+    if (parse_size(fields[1], words, "units", &layer->units, e)) return -1;
+    if (strcmp(fields[2], "scale") == 0) {
+        if (!first) return gm_fail_usage(e, "'scale' is known of the data: only the first layer can use it");
+        if (!(words.gamma > 0)) return gm_fail_usage(e, "'scale' is not known without data that vary");
+        layer->gamma = words.gamma;
+        return 0;
+    }
+    if (gm_parse_double(fields[2], &layer->gamma) && layer->gamma > 0 && layer->gamma <= 1e12) return 0;
+    return gm_fail_usage(e, "gamma must be a number above 0, or 'scale', not '%s'", fields[2]);
+}
+
 /* layer->inputs is set already. */
-static int parse_layer(const char *text, gm_words words, gm_layer *layer, gm_error *e) {
+static int parse_layer(const char *text, gm_words words, bool first, gm_layer *layer, gm_error *e) {
     char fields[FIELDS_MAX][FIELD_MAX];
     int count = cut(text, ':', FIELDS_MAX, fields);
     if (count < 0)
-        return gm_fail_usage(e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION] or dropout:RATE");
+        return gm_fail_usage(e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION], dropout:RATE or rff:UNITS:GAMMA");
     long kind = find_word(fields[0], kind_texts);
     if (kind == 0) return parse_dense(fields, count, words, layer, e);
     if (kind == 1) return parse_dropout(fields, count, layer, e);
+    if (kind == 2) return parse_rff(fields, count, words, first, layer, e);
     if (is_number(fields[0]) || find_word(fields[0], word_texts) >= 0)
         return gm_fail_usage(e, "a layer begins with its kind (did you mean dense:%s?)", text);
     char hint[FIELD_MAX];
@@ -144,7 +160,7 @@ static int parse_layers(gm_net *net, const char *const *texts, gm_words words, g
     for (size_t l = 0; l < net->layer_count; l++) {
         gm_layer *layer = &net->layers[l];
         layer->inputs = inputs;
-        if (parse_layer(texts[l], words, layer, e)) return gm_fail_within(e, "layer '%s': ", texts[l]);
+        if (parse_layer(texts[l], words, l == 0, layer, e)) return gm_fail_within(e, "layer '%s': ", texts[l]);
         inputs = layer->units;
     }
     if (net->layers[net->layer_count - 1].kind != GM_DENSE)
@@ -229,9 +245,11 @@ char *gm_net_input_text(const gm_net *net, char *out, size_t size) {
 }
 
 char *gm_layer_text(const gm_layer *layer, char *out, size_t size) {
-    char rate[32];
+    char number[32];
     if (layer->kind == GM_DROPOUT)
-        return fitting(out, snprintf(out, size, "dropout:%s", gm_format_f64(layer->rate, rate)), size);
+        return fitting(out, snprintf(out, size, "dropout:%s", gm_format_f64(layer->rate, number)), size);
+    if (layer->kind == GM_RFF)
+        return fitting(out, snprintf(out, size, "rff:%zu:%s", layer->units, gm_format_f64(layer->gamma, number)), size);
     return fitting(out, snprintf(out, size, "dense:%zu:%s", layer->units, gm_activation_text(layer->activation)), size);
 }
 

@@ -15,6 +15,10 @@ bool gm_term_of_logits(gm_term_kind kind) {
     return kind == GM_BCE || kind == GM_CE || kind == GM_PROB;
 }
 
+bool gm_term_of_classes(gm_term_kind kind) {
+    return kind == GM_BCE || kind == GM_CE || kind == GM_HINGE || kind == GM_SQHINGE;
+}
+
 static bool is_hinge(gm_term_kind kind) {
     return kind == GM_HINGE || kind == GM_SQHINGE;
 }
@@ -170,12 +174,19 @@ int gm_target_check(const gm_term *term, const gm_target *target, size_t rows, s
 
 /* ---- a chunk ---- */
 
+/* What a row counts. */
+static double row_weight(const gm_term *term, const gm_target *target, const gm_end *end, size_t row) {
+    bool weighted = end->class_weights && term->named && !target->values && gm_term_of_classes(term->kind);
+    return weighted ? (double)end->class_weights[target->labels[row]] : 1.0;
+}
+
 /* ce = -sum_k t_k log p_k, p = softmax(v): log p_k = v_k - L, where L = log sum_j exp(v_j) = max v - log max p, for the
  * largest p is 1 / sum_j exp(v_j - max v). d/dv_k = p_k sum_j t_j - t_k. Class number y: t_y = 1, the others 0. */
 static void add_ce(const gm_term *term, const gm_target *target, double share, const gm_end *end) {
     size_t units = end->units;
-    float scale = (float)(term->weight * share);
     for (size_t i = 0; i < end->rows; i++) {
+        double weight = term->weight * row_weight(term, target, end, i);
+        float scale = (float)(weight * share);
         const float *v = end->logits + i * units, *p = end->output + i * units;
         float *d = end->derivative ? end->derivative + i * units : NULL;
         float largest_v = v[0], largest_p = p[0], logarithm;
@@ -197,7 +208,7 @@ static void add_ce(const gm_term *term, const gm_target *target, double share, c
             value = log_sum - (double)v[y];
             for (size_t j = 0; d && j < units; j++) d[j] += scale * (p[j] - (j == y ? 1.0f : 0.0f));
         }
-        end->values[i] += term->weight * value;
+        end->values[i] += weight * value;
     }
 }
 
@@ -251,6 +262,19 @@ static void add_values(double weight, const gm_end *end, size_t first, size_t n,
     }
 }
 
+/* Numbers `first` and on, `count` of them, each times `weight`. */
+static void add_numbers(const gm_term *term, const gm_target *target, double weight, double share, const gm_end *end,
+                        size_t first, size_t count) {
+    float scale = (float)(weight * share), value[BLOCK];
+    while (count > 0) {
+        size_t n = count < BLOCK ? count : BLOCK;
+        compute_block(term, target, scale, end, first, n, value);
+        add_values(weight, end, first, n, value);
+        first += n;
+        count -= n;
+    }
+}
+
 void gm_term_add(const gm_term *term, const gm_target *target, double share, const gm_end *end) {
     if (term->kind == GM_CE) {
         add_ce(term, target, share, end);
@@ -259,11 +283,10 @@ void gm_term_add(const gm_term *term, const gm_target *target, double share, con
     /* one against the rest is a sum of as many problems as there are units, all else a mean over the units */
     bool summed = is_hinge(term->kind) && term->named && !target->values;
     double weight = summed ? term->weight : term->weight / (double)end->units;
-    float scale = (float)(weight * share), value[BLOCK];
-    size_t count = end->rows * end->units;
-    for (size_t first = 0; first < count; first += BLOCK) {
-        size_t n = count - first < BLOCK ? count - first : BLOCK;
-        compute_block(term, target, scale, end, first, n, value);
-        add_values(weight, end, first, n, value);
+    if (!end->class_weights) {
+        add_numbers(term, target, weight, share, end, 0, end->rows * end->units);
+        return;
     }
+    for (size_t i = 0; i < end->rows; i++)
+        add_numbers(term, target, weight * row_weight(term, target, end, i), share, end, i * end->units, end->units);
 }

@@ -12,10 +12,14 @@ typedef struct gm_end {
     const float *output; /* [rows, units] */
     float *derivative;   /* [rows, units], added to; NULL where only values are wanted */
     double *values;      /* [rows], added to: weight times the term's value for each row */
+    const float *class_weights; /* as in gm_backward */
 } gm_end;
 
 /* True for the terms that are computed from the logits: their derivative is with respect to these. */
 bool gm_term_of_logits(gm_term_kind kind);
+
+/* True for the terms that class weights apply to, where their target is class numbers. */
+bool gm_term_of_classes(gm_term_kind kind);
 
 /* Adds a term. `target` begins at the chunk's first row; `share` is 1 over the rows of the mean. */
 void gm_term_add(const gm_term *term, const gm_target *target, double share, const gm_end *end);

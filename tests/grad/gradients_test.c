@@ -29,7 +29,7 @@ static double uniform(void) { /* in (-1, 1) */
 
 /* ---- what is tried ----
  * The names of a loss's tensors say what they hold: inputs are numbers, or class numbers if they begin with k; targets
- * are y: class numbers, p: [rows, outputs], q: [rows, 1]. */
+ * are y: class numbers (yw: with class weights), p: [rows, outputs], q: [rows, 1]. */
 
 typedef struct trial {
     const char *input;
@@ -39,10 +39,13 @@ typedef struct trial {
     bool training;
 } trial;
 
+static const float class_weights[] = {0.5F, 2, 1.25F};
+
 typedef struct bench {
     gm_net *net;
     gm_loss loss;
     size_t operands, rows;
+    bool weighted;
     gm_mode mode;
     float *params, *gradient;
     float values[GM_OPERANDS_MAX][GM_PARTS_MAX][ROWS * WIDTH];
@@ -112,6 +115,7 @@ static bench *open_bench(const trial *t) {
     if (t->loss && gm_loss_parse(t->loss, &b->loss, &e) < 0) printf("# %s\n", e.text);
     b->operands = t->loss ? b->loss.operand_count : 1;
     b->rows = t->rows;
+    b->weighted = t->loss && strstr(t->loss, "yw");
     b->mode = (gm_mode){.training = t->training, .seed = 11, .step = 41};
     b->params = calloc(b->net->block, sizeof *b->params);
     b->gradient = malloc(b->net->block * sizeof *b->gradient);
@@ -172,6 +176,22 @@ static double twin_dropout(const bench *b, size_t l, size_t number, double rate)
     return (double)u < (double)(float)rate ? 0 : 1 / (1 - rate);
 }
 
+/* Unit j of random Fourier features: sqrt(2 / D) cos(w x + b), w normal of variance 2 gamma, b uniform in (0, 2 pi). */
+static double twin_fourier(const bench *b, size_t l, size_t j, const double *x) {
+    const gm_layer *layer = &b->net->layers[l];
+    const double pi = 3.14159265358979324;
+    float w, u;
+    gm_rng rng = {.seed = b->mode.seed, .purpose = GM_PURPOSE_RFF, .stream = (uint32_t)l, .step = 1};
+    gm_rng_uniform(rng, j, 1, &u);
+    rng.step = 0;
+    double v = 2 * pi * (double)u;
+    for (size_t i = 0; i < layer->inputs; i++) {
+        gm_rng_normal(rng, i * layer->units + j, 1, &w);
+        v += x[i] * (double)w * sqrt(2 * layer->gamma);
+    }
+    return sqrt(2 / (double)layer->units) * cos(v);
+}
+
 /* Row `row` of operand o through the network: outputs and logits. */
 static void twin_forward(const bench *b, size_t o, size_t row, double *out, double *logits) {
     const gm_net *net = b->net;
@@ -182,6 +202,10 @@ static void twin_forward(const bench *b, size_t o, size_t row, double *out, doub
         for (size_t j = 0; j < layer->units; j++) {
             if (layer->kind == GM_DROPOUT) {
                 v[j] = x[j] * twin_dropout(b, l, (o * b->rows + row) * layer->units + j, layer->rate);
+                continue;
+            }
+            if (layer->kind == GM_RFF) {
+                v[j] = twin_fourier(b, l, j, x);
                 continue;
             }
             v[j] = b->p[net->parameters[layer->biases].offset + j];
@@ -243,8 +267,10 @@ static double twin_row(const bench *b, size_t o, size_t row) {
         bool hinge = term->kind == GM_HINGE || term->kind == GM_SQHINGE;
         bool summed = term->kind == GM_CE || (hinge && term->named && term->target[0] == 'y');
         if (term->kind == GM_L1 || term->kind == GM_L2 || term->operand != o) continue;
+        bool weighted = b->weighted && term->named && term->target[0] == 'y' && term->kind != GM_MSE;
+        double weight = weighted ? (double)class_weights[b->target_labels[i][row]] : 1.0;
         for (size_t j = 0; j < units; j++)
-            sum += term->weight / (summed ? 1.0 : (double)units) *
+            sum += weight * term->weight / (summed ? 1.0 : (double)units) *
                    twin_unit(term->kind, out[j], logits[j], twin_target(b, i, row, j));
     }
     return sum / (double)b->rows;
@@ -344,7 +370,7 @@ static void check_padding(const bench *b) {
 static void try_one(const trial *t) {
     gm_error e = {.text = ""};
     bench *b = open_bench(t);
-    gm_walk *w = gm_walk_new(b->net, &e);
+    gm_walk *w = gm_walk_new(b->net, 11, &e);
     float *input_gradients[GM_OPERANDS_MAX];
     double value = 0, wanted = twin_loss(b);
     for (size_t o = 0; o < GM_OPERANDS_MAX; o++) input_gradients[o] = b->input_gradients[o];
@@ -354,6 +380,7 @@ static void try_one(const trial *t) {
                         .rows = b->rows,
                         .inputs = b->inputs,
                         .targets = b->targets,
+                        .class_weights = b->weighted ? class_weights : NULL,
                         .mode = b->mode,
                         .gradient = b->gradient,
                         .input_gradients = input_gradients,
@@ -515,6 +542,26 @@ static void test_cotangents(void) {
     TRY(trials);
 }
 
+static void test_fourier_features(void) {
+    static const trial trials[] = {
+        {"4", {"rff:9:0.3", "dense:3"}, "sqhinge(x,y)", 70, false},
+        {"4", {"rff:7:2.5", "dense:3:softmax"}, "ce(x,y)", 7, true},
+        {"4", {"dense:5:tanh", "rff:9:0.7", "dropout:0.2", "dense:6:relu", "rff:5:0.1", "dense:2"}, "mse(x,p)", 70, true},
+        {"2+classes", {"rff:9:0.3", "dense:2"}, "mse([x,k],p) + mse([a,k],1)", 9, false},
+    };
+    TRY(trials);
+}
+
+static void test_class_weights(void) {
+    static const trial trials[] = {
+        {"4", {"dense:5:tanh", "dense:3:softmax"}, "ce(x,yw)", 70, false},
+        {"4", {"dense:5:tanh", "dense:3"}, "sqhinge(x,yw) + 0.3*hinge(x,yw)", 70, false},
+        {"4", {"dense:5:tanh", "dense:1:sigmoid"}, "bce(x,yw) + 0.5*bce(a,0) + 1e-2*l2()", 70, false},
+        {"4", {"dense:5:tanh", "dense:1"}, "hinge(x,yw) + 0.1*mse(x,yw) + bce(x,q)", 9, false},
+    };
+    TRY(trials);
+}
+
 int main(void) {
     RUN(test_hidden_activations);
     RUN(test_last_activations);
@@ -527,5 +574,7 @@ int main(void) {
     RUN(test_joined_inputs);
     RUN(test_dropout);
     RUN(test_cotangents);
+    RUN(test_fourier_features);
+    RUN(test_class_weights);
     return check_done();
 }

@@ -32,7 +32,7 @@ static gan *open_gan(const char *loss) {
     gm_error e;
     gan *g = calloc(1, sizeof *g);
     g->net = parse_net("100", layers, 4);
-    g->walk = gm_walk_new(g->net, &e);
+    g->walk = gm_walk_new(g->net, 11, &e);
     g->params = malloc(g->net->block * sizeof *g->params);
     CHECK(gm_net_init(g->net, "glorot", 3, g->params, &e) == 0);
     CHECK(gm_loss_parse(loss, &g->loss, &e) == 0);
@@ -188,7 +188,7 @@ static plain *open_plain(size_t units, const char *activation) {
     snprintf(input, sizeof input, "%zu", units);
     snprintf(layer, sizeof layer, "dense:%zu:%s", units, activation);
     p->net = parse_net(input, layers, 1);
-    p->walk = gm_walk_new(p->net, &p->e);
+    p->walk = gm_walk_new(p->net, 11, &p->e);
     p->params = calloc(p->net->block, sizeof(float));
     p->gradient = calloc(p->net->block, sizeof(float));
     for (size_t i = 0; i < units; i++) p->params[p->net->parameters[0].offset + i * units + i] = 1.0f;

@@ -26,7 +26,7 @@ static void fill_block(const gm_net *net, float *block, float factor) {
 static void make(const char *optimizer, gm_model_spec *spec, gm_state *state) {
     static const char *const layers[] = {"dense:5:leaky", "dropout:0.25", "dense:classes:softmax"};
     *spec = (gm_model_spec){.name = "C", .init = "normal:0.02", .seed = UINT64_MAX};
-    spec->net = gm_net_parse("features", layers, 3, (gm_words){7, 3}, &e);
+    spec->net = gm_net_parse("features", layers, 3, (gm_words){.features = 7, .classes = 3}, &e);
     size_t floats = 0;
     if (!spec->net || gm_optim_parse(optimizer, &spec->optim, &e) != 0 || !gm_model_floats(spec, &floats)) {
         printf("# %s\n", e.text);

@@ -32,7 +32,7 @@ static bool says(const char *part) {
 static gm_model_spec make_spec(const char *optimizer) {
     static const char *const layers[] = {"dense:5:tanh", "dropout:0.5", "dense:1:sigmoid"};
     gm_model_spec spec = {.name = "D", .init = "glorot", .seed = UINT64_MAX - 1};
-    spec.net = gm_net_parse("3", layers, 3, (gm_words){0, 0}, &e);
+    spec.net = gm_net_parse("3", layers, 3, (gm_words){0}, &e);
     if (!spec.net || gm_optim_parse(optimizer, &spec.optim, &e) != 0) {
         printf("# %s\n", e.text);
         exit(1);
@@ -46,7 +46,7 @@ static gm_model_spec make_large_spec(size_t floats) {
     snprintf(layer, sizeof layer, "dense:%zu", floats / 2);
     const char *const layers[] = {layer};
     gm_model_spec spec = {.name = "L", .init = "he"};
-    spec.net = gm_net_parse("1", layers, 1, (gm_words){0, 0}, &e);
+    spec.net = gm_net_parse("1", layers, 1, (gm_words){0}, &e);
     if (!spec.net || gm_optim_parse("sgd", &spec.optim, &e) != 0) {
         printf("# %s\n", e.text);
         exit(1);
@@ -213,7 +213,7 @@ static void test_spec_round_trip(void) {
 static void test_spec_words(void) {
     static const char *const layers[] = {"dense:features:tanh"};
     gm_model_spec spec = {.name = "G", .init = "glorot"};
-    spec.net = gm_net_parse("20+classes", layers, 1, (gm_words){64, 10}, &e);
+    spec.net = gm_net_parse("20+classes", layers, 1, (gm_words){.features = 64, .classes = 10}, &e);
     CHECK(spec.net && gm_optim_parse("sgd", &spec.optim, &e) == 0);
     gm_value *v = gm_model_spec_value(&spec, true, &e);
     CHECK(gm_map_int(v, "classes", -1) == 10 && gm_map_int(v, "features", -1) == 0);

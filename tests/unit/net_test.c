@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static const gm_words none = {0, 0}, digits = {.features = 64, .classes = 10};
+static const gm_words none = {0}, digits = {.features = 64, .classes = 10};
 static gm_error error;
 
 #define PARSE(words, input, ...)                                                                                       \
