@@ -105,7 +105,7 @@ static int classify_open(gm_call *call, gm_error *e) {
     static char *standard_input[] = {"-"};
     bool named = call->argument_count > 0;
     if (check_options(s, e) != 0 || allocate(s, spec->net, e) != 0) return -1;
-    if (gm_model_snapshot(s->model, true, &s->state, e) != 0) return -1;
+    if (gm_model_predictor(s->model, &s->state, e) != 0) return -1;
     s->walk = gm_walk_new(spec->net, spec->seed, e);
     if (!s->walk) return -1;
     s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,

@@ -3,6 +3,7 @@
 #include "gm/filter.h"
 #include "gm/grad.h"
 #include "gm/ops.h"
+#include "gm/schema.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,13 +12,14 @@
 
 typedef struct grad {
     const char *path, *expression, *upstream;
-    gm_list inputs, input_gradients;
+    gm_list inputs, input_gradients, class_weight;
     bool no_param_grad, frozen;
     uint64_t every;
     gm_follow model;
     gm_walk *walk;
     gm_loss loss;
-    float *gradient;                        /* one block */
+    float **gradients;                      /* of each parameter, in the record */
+    float *class_weights;                   /* of each class, or NULL */
     float *input_gradient[GM_OPERANDS_MAX]; /* [rows, inputs] of each operand, where wanted */
     size_t input_gradient_capacity[GM_OPERANDS_MAX];
 } grad;
@@ -34,6 +36,8 @@ static const gm_option options[] = {
      "leave d/NAME, the gradient at the input NAME", 0, 0},
     {"no-param-grad", 0, GM_OPTION_FLAG, offsetof(grad, no_param_grad), NULL, "make no gradients of the parameters", 0,
      0},
+    {"class-weight", 0, GM_OPTION_LIST, offsetof(grad, class_weight), "CLASS=W,...",
+     "what a row counts by its class; 'balanced': each class as much as any other", 0, 0},
     {"every", 0, GM_OPTION_U64, offsetof(grad, every), "N", "work only on each N-th step", 1, 1e9},
     {"frozen", 0, GM_OPTION_FLAG, offsetof(grad, frozen), NULL, "take the model as it stands, without dropout", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -46,6 +50,7 @@ static int grad_options(const gm_call *call, const grad *s, gm_error *e) {
         return gm_fail_usage(e, "-i goes with --upstream: a loss names its inputs itself");
     if (s->no_param_grad && !s->input_gradients.count && s->upstream)
         return gm_fail_usage(e, "--no-param-grad without --input-grad leaves nothing to do");
+    if (s->class_weight.count && !s->expression) return gm_fail_usage(e, "--class-weight goes with --loss");
     if (s->frozen && !s->no_param_grad)
         return gm_fail_usage(e, "--frozen goes with --no-param-grad: a frozen model is not trained");
     return 0;
@@ -77,6 +82,65 @@ static bool operand_wanted(const grad *s, size_t operand) {
     return false;
 }
 
+/* ---- class weights ---- */
+
+/* Weight rows / (classes class_rows), so that all classes count alike and rows count 1 in the mean. */
+static int balance(float *weights, size_t classes, const gm_schema *schema, gm_error *e) {
+    if (!schema || schema->class_count != classes)
+        return gm_fail_usage(e, "--class-weight balanced: the model does not know how many rows each class has");
+    for (size_t i = 0; i < classes; i++) {
+        double even = (double)schema->rows / (double)classes;
+        weights[i] = schema->class_rows[i] > 0 ? (float)(even / (double)schema->class_rows[i]) : 0.0F;
+    }
+    return 0;
+}
+
+/* "CLASS=W": a class of the model's data, else a class number. */
+static int weigh_class(float *weights, size_t classes, const gm_schema *schema, const char *text, gm_error *e) {
+    const char *equals = strrchr(text, '=');
+    double weight;
+    size_t number;
+    char name[32];
+    if (!equals || !gm_parse_double(equals + 1, &weight) || !(weight >= 0 && weight <= 1e6))
+        return gm_fail_usage(e, "--class-weight: '%s' is neither 'balanced' nor CLASS=WEIGHT", text);
+    int n = (int)(equals - text);
+    if (schema && schema->class_count == classes) {
+        long class = gm_schema_class(schema, text, (size_t)n);
+        if (class < 0) return gm_fail_usage(e, "--class-weight: the model has no class '%.*s'", n, text);
+        weights[class] = (float)weight;
+        return 0;
+    }
+    snprintf(name, sizeof name, "%.*s", n, text);
+    if (!gm_parse_size(name, 0, classes - 1, &number))
+        return gm_fail_usage(e, "--class-weight: '%s' is no class number from 0 to %zu", name, classes - 1);
+    weights[number] = (float)weight;
+    return 0;
+}
+
+static int fill_class_weights(grad *s, size_t classes, const gm_schema *schema, gm_error *e) {
+    s->class_weights = gm_new(classes, sizeof(float), e);
+    if (!s->class_weights) return -1;
+    if (s->class_weight.count == 1 && strcmp(s->class_weight.items[0], "balanced") == 0)
+        return balance(s->class_weights, classes, schema, e);
+    for (size_t i = 0; i < classes; i++) s->class_weights[i] = 1.0F;
+    for (size_t i = 0; i < s->class_weight.count; i++)
+        if (weigh_class(s->class_weights, classes, schema, s->class_weight.items[i], e) != 0) return -1;
+    return 0;
+}
+
+static int set_class_weights(grad *s, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->model.model);
+    size_t weighted = 0;
+    for (size_t i = 0; i < s->loss.term_count; i++)
+        weighted += s->loss.terms[i].named && gm_loss_weighs_classes(s->loss.terms[i].kind);
+    if (!weighted) return gm_fail_usage(e, "--class-weight: no term of the loss is of classes");
+    gm_schema *schema = spec->schema ? gm_schema_parse(spec->schema, e) : NULL;
+    if (spec->schema && !schema) return -1;
+    int status = fill_class_weights(s, spec->net->outputs > 1 ? spec->net->outputs : 2, schema, e);
+    gm_schema_free(schema);
+    return status;
+}
+
 static int grad_open(gm_call *call, gm_error *e) {
     grad *s = call->state;
     if (grad_options(call, s, e) != 0) return -1;
@@ -94,9 +158,10 @@ static int grad_open(gm_call *call, gm_error *e) {
     if (gm_follow_open(&s->model, s->path, s->frozen, e) != 0) return -1;
     const gm_net *net = gm_model_spec_of(s->model.model)->net;
     if (s->expression && gm_loss_check(&s->loss, net, e) != 0) return -1;
+    if (s->class_weight.count && set_class_weights(s, e) != 0) return -1;
     s->walk = gm_walk_new(net, gm_model_spec_of(s->model.model)->seed, e);
-    s->gradient = s->walk ? gm_new(net->block, sizeof(float), e) : NULL;
-    return s->gradient ? 0 : -1;
+    s->gradients = s->walk ? gm_new_zeroed(net->parameter_count, sizeof *s->gradients, e) : NULL;
+    return s->gradients ? 0 : -1;
 }
 
 /* ---- what a record gives ---- */
@@ -173,21 +238,29 @@ static int leave_input_gradient(const grad *s, gm_record *r, const gm_input *inp
 }
 
 /* grad/NAME/PARAM for every parameter; the step they were computed at goes to info.grads.NAME. */
-static int leave_gradients(const grad *s, gm_record *r, uint64_t step, gm_error *e) {
+static int put_gradients(grad *s, gm_record *r, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model.model);
     char prefix[GM_NAME_MAX + 1], full[GM_NAME_MAX + 1];
     if (tensor_name(prefix, "grad", spec->name, e) != 0) return -1;
     for (size_t i = 0; i < spec->net->parameter_count; i++) {
         const gm_parameter *p = &spec->net->parameters[i];
         if (tensor_name(full, prefix, p->name, e) != 0) return -1;
-        const float *g = s->gradient + p->offset;
-        size_t bad = gm_first_not_finite(p->count, g);
+        gm_tensor *t = gm_record_put(r, full, GM_F4, p->rank, p->shape, e);
+        if (!t) return -1;
+        s->gradients[i] = t->data;
+    }
+    return 0;
+}
+
+/* What is left beside the gradients: the step they were made at. */
+static int sign_gradients(const grad *s, gm_record *r, uint64_t step, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->model.model);
+    for (size_t i = 0; i < spec->net->parameter_count; i++) {
+        const gm_parameter *p = &spec->net->parameters[i];
+        size_t bad = gm_first_not_finite(p->count, s->gradients[i]);
         if (bad < p->count)
             return gm_fail(e, "step %llu: %s: gradient of '%s' is not finite at index %zu", (unsigned long long)step,
                            gm_model_path(s->model.model), p->name, bad);
-        gm_tensor *t = gm_record_put(r, full, GM_F4, p->rank, p->shape, e);
-        if (!t) return -1;
-        memcpy(t->data, g, p->count * sizeof(float));
     }
     gm_value *info = gm_record_info(r, e);
     if (!info) return -1;
@@ -254,6 +327,7 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
                        .rows = r->rows,
                        .inputs = inputs,
                        .targets = targets,
+                       .class_weights = s->class_weights,
                        .input_gradients = s->input_gradient};
     if (s->upstream && take_upstream(s, r, &job.cotangent, &value, &valued, e) != 0) return -1;
     uint64_t step;
@@ -262,9 +336,10 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
     if (params) {
         if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, targets, e) != 0))
             return -1;
+        if (trains && put_gradients(s, r, e) != 0) return -1;
         job.mode = (gm_mode){
             .training = r->has_step && !s->frozen, .seed = gm_model_spec_of(s->model.model)->seed, .step = r->step};
-        job.gradient = trains ? s->gradient : NULL;
+        job.gradients = trains ? s->gradients : NULL;
         job.value = s->expression ? &value : NULL;
         if (gm_walk_backward(s->walk, params, &job, e) != 0 || gm_follow_check(&s->model, r, e) != 0) return -1;
         if (!isfinite(value))
@@ -272,7 +347,7 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
                            gm_model_path(s->model.model));
         for (size_t i = 0; i < s->input_gradients.count; i++)
             if (leave_input_gradient(s, r, inputs, s->input_gradients.items[i], e) != 0) return -1;
-        if (trains && leave_gradients(s, r, step, e) != 0) return -1;
+        if (trains && sign_gradients(s, r, step, e) != 0) return -1;
     }
     bool names_loss = !s->no_param_grad || !s->input_gradients.count;
     if (valued && (params || s->upstream) && leave_loss(s, r, value, names_loss, e) != 0) return -1;
@@ -284,7 +359,8 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
 static void grad_close(gm_call *call) {
     grad *s = call->state;
     for (size_t i = 0; i < GM_OPERANDS_MAX; i++) free(s->input_gradient[i]);
-    free(s->gradient);
+    free(s->gradients);
+    free(s->class_weights);
     gm_walk_free(s->walk);
     gm_follow_close(&s->model);
 }

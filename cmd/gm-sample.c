@@ -94,7 +94,7 @@ static int sample_open(gm_call *call, gm_error *e) {
     if (sample_label(s, net, e) != 0 || (s->png && sample_shape(s, net->outputs, e) != 0)) return -1;
     /* every row comes from one step of the model, also while it is trained on */
     s->state.blocks = gm_new(net->block, sizeof(float), e);
-    if (!s->state.blocks || gm_model_snapshot(s->model, true, &s->state, e) != 0) return -1;
+    if (!s->state.blocks || gm_model_predictor(s->model, &s->state, e) != 0) return -1;
     s->walk = gm_walk_new(net, gm_model_spec_of(s->model)->seed, e);
     if (!s->walk) return -1;
     if (s->csv || s->png) call->role = GM_ALONE;

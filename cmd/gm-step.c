@@ -1,6 +1,7 @@
 /* gm-step: applies the gradients of each record to a model: its file goes from one step to the next. */
 #include "gm/filter.h"
 #include "gm/ops.h"
+#include "gm/schedule.h"
 
 #include <math.h>
 #include <signal.h>
@@ -9,14 +10,15 @@
 #include <string.h>
 
 typedef struct step {
-    const char *path, *checkpoint;
+    const char *path, *checkpoint, *schedule_text;
     double lr, clip_norm, clip_weights;
     size_t accumulate;
     uint64_t every;
     gm_model *model;
     gm_optim optim;
-    float *gradient; /* one block; padding stays 0 */
-    size_t blocks;   /* optimizer's, with the accumulated gradients */
+    gm_schedule schedule;
+    float **gradients; /* of each parameter, in the record */
+    size_t blocks;     /* optimizer's, with the accumulated gradients */
     char *checkpoint_file;
     uint64_t checkpoint_every;
     gm_record *record; /* a checkpoint's */
@@ -29,6 +31,8 @@ typedef struct step {
 static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(step, path), "MODEL", "the model to train", 0, 0},
     {"lr", 0, GM_OPTION_NUMBER, offsetof(step, lr), "RATE", "learning rate in place of the model's", 1e-30, 1e30},
+    {"schedule", 0, GM_OPTION_TEXT, offsetof(step, schedule_text), "TEXT",
+     "warmup:N, cosine:N, step:N:FACTOR, or several: what the rate is multiplied with", 0, 0},
     {"clip-norm", 0, GM_OPTION_NUMBER, offsetof(step, clip_norm), "NORM", "scale the gradient down to this L2 norm",
      1e-30, 1e30},
     {"clip-weights", 0, GM_OPTION_NUMBER, offsetof(step, clip_weights), "LIMIT",
@@ -56,6 +60,7 @@ static int step_open(gm_call *call, gm_error *e) {
     step *s = call->state;
     if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
+    if (s->schedule_text && gm_schedule_parse(s->schedule_text, &s->schedule, e) != 0) return -1;
     if (s->checkpoint && step_checkpoint_option(s, e) != 0) return -1;
     s->model = gm_model_open(s->path, e);
     if (!s->model) return -1;
@@ -74,8 +79,8 @@ static int step_open(gm_call *call, gm_error *e) {
     s->saved_step = gm_model_step(s->model);
     /* a reader that went away must not end this process between two steps */
     signal(SIGPIPE, SIG_IGN);
-    s->gradient = gm_new_zeroed(spec->net->block, sizeof(float), e);
-    return s->gradient ? 0 : -1;
+    s->gradients = gm_new_zeroed(spec->net->parameter_count, sizeof *s->gradients, e);
+    return s->gradients ? 0 : -1;
 }
 
 /* ---- the gradients of a record ---- */
@@ -110,7 +115,7 @@ static int take_gradients(step *s, gm_record *r, gm_error *e) {
     for (size_t i = 0; i < spec->net->parameter_count; i++) {
         const gm_parameter *p = &spec->net->parameters[i];
         gradient_name(name, spec, p);
-        const gm_tensor *t = gm_record_tensor(r, name);
+        gm_tensor *t = gm_record_tensor(r, name);
         if (!t) return gm_fail(e, "no gradient '%s' (is `gm-grad -m %s` before this gm-step?)", name, s->path);
         if (t->type != GM_F4 || t->rank != p->rank || memcmp(t->shape, p->shape, p->rank * sizeof *p->shape) != 0) {
             char got[128], wanted[128];
@@ -118,71 +123,104 @@ static int take_gradients(step *s, gm_record *r, gm_error *e) {
             return gm_fail(e, "tensor '%s': expected <f4 %s, got %s %s", name, gm_shape_text(&like, wanted),
                            gm_type_text(t->type), gm_shape_text(t, got));
         }
-        size_t bad = gm_first_not_finite(p->count, t->data);
-        if (bad < p->count)
-            return gm_fail(e, "step %llu: %s: tensor '%s' is not finite at index %zu", (unsigned long long)r->step,
-                           s->path, name, bad);
-        memcpy(s->gradient + p->offset, t->data, p->count * sizeof(float));
+        s->gradients[i] = t->data;
     }
     return 0;
 }
 
+static void scale_gradients(const step *s, float factor) {
+    const gm_net *net = gm_model_spec_of(s->model)->net;
+    for (size_t k = 0; k < net->parameter_count; k++)
+        for (size_t i = 0; i < net->parameters[k].count; i++) s->gradients[k][i] *= factor;
+}
+
 /* Gradient clipping by the global norm (Pascanu, Mikolov, Bengio 2013). */
-static void clip_norm(const step *s, size_t count, float *g) {
-    double norm = sqrt(gm_sum_squares(count, g));
-    if (!(norm > s->clip_norm)) return;
-    float factor = (float)(s->clip_norm / norm);
-    for (size_t i = 0; i < count; i++) g[i] *= factor;
+static void clip_norm(const step *s) {
+    const gm_net *net = gm_model_spec_of(s->model)->net;
+    double squares = 0;
+    for (size_t k = 0; k < net->parameter_count; k++)
+        squares += gm_sum_squares(net->parameters[k].count, s->gradients[k]);
+    double norm = sqrt(squares);
+    if (norm > s->clip_norm) scale_gradients(s, (float)(s->clip_norm / norm));
 }
 
 /* ---- one step of the model ---- */
 
-/* Adds the gradient to those accumulated; true if that makes them enough, and then s->gradient is their mean. */
-static bool accumulate(step *s, const gm_view *view, const float *sum, float *new_sum, size_t block) {
-    for (size_t i = 0; i < block; i++) s->gradient[i] += sum[i];
-    if (view->pending + 1 < s->optim.accumulate) {
-        memcpy(new_sum, s->gradient, block * sizeof(float));
-        return false;
+/* An update that cannot be: the gradient's fault, or that of a step too large. */
+static int fail_not_finite(const step *s, uint64_t record_step, size_t parameter, double lr, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->model);
+    const gm_parameter *p = &spec->net->parameters[parameter];
+    char name[2 * GM_NAME_MAX + 16];
+    size_t bad = gm_first_not_finite(p->count, s->gradients[parameter]);
+    gradient_name(name, spec, p);
+    if (bad < p->count)
+        return gm_fail(e, "step %llu: %s: tensor '%s' is not finite at index %zu", (unsigned long long)record_step,
+                       s->path, name, bad);
+    return gm_fail(e,
+                   "step %llu: %s: the update makes '%s' or its optimizer state not finite (learning rate %g); the "
+                   "model stays at this step",
+                   (unsigned long long)record_step, s->path, p->name, lr);
+}
+
+/* Adds the gradients accumulated before; true if that makes them enough, and then the gradients are their mean. */
+static bool accumulate(step *s, const gm_view *view, const float *sum, float *new_sum) {
+    const gm_net *net = gm_model_spec_of(s->model)->net;
+    bool enough = view->pending + 1 >= s->optim.accumulate;
+    for (size_t k = 0; k < net->parameter_count; k++) {
+        const gm_parameter *p = &net->parameters[k];
+        float *g = s->gradients[k];
+        for (size_t i = 0; i < p->count; i++) g[i] += sum[p->offset + i];
+        if (enough)
+            memset(new_sum + p->offset, 0, p->count * sizeof *new_sum);
+        else
+            memcpy(new_sum + p->offset, g, p->count * sizeof *new_sum);
     }
-    float share = 1.0F / (float)(view->pending + 1);
-    for (size_t i = 0; i < block; i++) s->gradient[i] *= share;
-    memset(new_sum, 0, block * sizeof(float));
-    return true;
+    if (enough) scale_gradients(s, 1.0F / (float)(view->pending + 1));
+    return enough;
+}
+
+/* The gradients wait for more of them. */
+static int postpone(step *s, const gm_view *view, float *slot, uint64_t record_step, gm_error *e) {
+    const gm_net *net = gm_model_spec_of(s->model)->net;
+    for (size_t k = 0; k < net->parameter_count; k++)
+        if (gm_first_not_finite(net->parameters[k].count, s->gradients[k]) < net->parameters[k].count)
+            return fail_not_finite(s, record_step, k, s->optim.lr, e);
+    memcpy(slot, view->params, s->blocks * net->block * sizeof(float));
+    gm_model_publish(s->model, view->updates, view->pending + 1);
+    return 0;
+}
+
+/* One parameter, at `at` of each block: the update, and what goes with it. */
+static bool update_parameter(const step *s, const gm_optim *optim, const gm_parameter *p, const float *gradient,
+                             const gm_view *view, float *slot) {
+    size_t block = gm_model_spec_of(s->model)->net->block, moments = gm_optim_moments(optim);
+    const float *state[3];
+    float *new_state[3], *w = slot + p->offset;
+    for (size_t i = 0; i < moments + (optim->average > 0); i++) {
+        state[i] = view->params + (1 + i) * block + p->offset;
+        new_state[i] = slot + (1 + i) * block + p->offset;
+    }
+    uint64_t t = view->updates + 1;
+    bool finite = gm_optim_update(optim, t, p->count, gradient, view->params + p->offset, state, w, new_state);
+    float limit = (float)s->clip_weights;
+    for (size_t i = 0; limit > 0 && i < p->count; i++) w[i] = w[i] > limit ? limit : w[i] < -limit ? -limit : w[i];
+    if (optim->average > 0) gm_optim_average(optim, t, p->count, w, state[moments], new_state[moments]);
+    return finite;
 }
 
 static int update(step *s, uint64_t record_step, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
     size_t block = spec->net->block;
-    bool keeps_sum = spec->optim.accumulate > 0;
-    size_t moments = s->blocks - keeps_sum;
     gm_view view = gm_model_view(s->model);
     float *slot = gm_model_begin(s->model);
-    const float *state[4];
-    float *new_state[4];
-    for (size_t i = 0; i < s->blocks; i++) {
-        state[i] = view.params + (1 + i) * block;
-        new_state[i] = slot + (1 + i) * block;
-    }
-    if (keeps_sum && !accumulate(s, &view, state[moments], new_state[moments], block)) {
-        memcpy(slot, view.params, (1 + moments) * block * sizeof(float));
-        gm_model_publish(s->model, view.updates, view.pending + 1);
-        return 0;
-    }
-    if (s->clip_norm > 0) clip_norm(s, block, s->gradient);
-    gm_optim_update(&s->optim, view.updates + 1, block, s->gradient, view.params, state, slot, new_state);
-    if (s->clip_weights > 0) {
-        float limit = (float)s->clip_weights;
-        for (size_t i = 0; i < block; i++) slot[i] = slot[i] > limit ? limit : slot[i] < -limit ? -limit : slot[i];
-    }
-    size_t floats = (1 + moments) * block, bad = gm_first_not_finite(floats, slot);
-    if (bad < floats) {
-        size_t i = 0;
-        while (i + 1 < spec->net->parameter_count && spec->net->parameters[i + 1].offset <= bad % block) i++;
-        return gm_fail(
-            e, "step %llu: %s: the update makes '%s'%s not finite (learning rate %g); the model stays at this step",
-            (unsigned long long)record_step, s->path, spec->net->parameters[i].name,
-            bad < block ? "" : "'s optimizer state", s->optim.lr);
-    }
+    if (spec->optim.accumulate > 0 && !accumulate(s, &view, view.params + s->blocks * block, slot + s->blocks * block))
+        return postpone(s, &view, slot, record_step, e);
+    if (s->clip_norm > 0) clip_norm(s);
+    gm_optim optim = s->optim;
+    optim.lr *= gm_schedule_factor(&s->schedule, record_step);
+    for (size_t k = 0; k < spec->net->parameter_count; k++)
+        if (!update_parameter(s, &optim, &spec->net->parameters[k], s->gradients[k], &view, slot))
+            return fail_not_finite(s, record_step, k, optim.lr, e);
     gm_model_publish(s->model, view.updates + 1, 0);
     return 0;
 }
@@ -220,6 +258,14 @@ static int leave_mark(const char *name, gm_record *r, gm_error *e) {
     return 0;
 }
 
+/* lr/NAME: the rate of this record's step, for the log. */
+static int leave_rate(const step *s, gm_record *r, gm_error *e) {
+    char name[GM_NAME_MAX + 1];
+    int n = snprintf(name, sizeof name, "lr/%s", gm_model_spec_of(s->model)->name);
+    if (n < 0 || (size_t)n >= sizeof name) return gm_fail(e, "the name of %s is too long for lr/NAME", s->path);
+    return gm_record_set_scalar(r, name, s->optim.lr * gm_schedule_factor(&s->schedule, r->step), e);
+}
+
 /* The model's step for this record, if it is its turn. */
 static int step_model(step *s, gm_record *r, gm_error *e) {
     uint64_t at = gm_model_step(s->model);
@@ -245,6 +291,7 @@ static int step_process(gm_call *call, gm_record *r, gm_error *e) {
     pthread_mutex_unlock(&s->writing.lock);
     if (status != 0) return -1;
     if (moved && s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
+    if (s->schedule.count && leave_rate(s, r, e) != 0) return -1;
     drop_gradients(gm_model_spec_of(s->model), r);
     return leave_mark(gm_model_spec_of(s->model)->name, r, e) == 0 ? 1 : -1;
 }
@@ -268,7 +315,7 @@ static void step_close(gm_call *call) {
     gm_record_free(s->record);
     free(s->state.blocks);
     free(s->checkpoint_file);
-    free(s->gradient);
+    free(s->gradients);
 }
 
 const gm_tool gm_step_tool = {

@@ -54,16 +54,16 @@ typedef struct gm_target {
 } gm_target;
 
 typedef struct gm_backward {
-    const gm_loss *loss;      /* or NULL: then `cotangent` is d loss / d output of the one input */
-    const float *cotangent;   /* [rows, outputs] */
-    size_t rows;              /* of every input */
-    const gm_input *inputs;   /* one for each operand of the loss, or one */
-    const gm_target *targets; /* one for each term of the loss */
+    const gm_loss *loss;        /* or NULL: then `cotangent` is d loss / d output of the one input */
+    const float *cotangent;     /* [rows, outputs] */
+    size_t rows;                /* of every input */
+    const gm_input *inputs;     /* one for each operand of the loss, or one */
+    const gm_target *targets;   /* one for each term of the loss */
     const float *class_weights; /* or NULL: what a row counts in bce, ce, hinge and sqhinge on class numbers, by its
                                    class (as many as the outputs, or 2 for a single one) */
     gm_mode mode;
     /* results, each NULL where it is not wanted: */
-    float *gradient;               /* a block of gm_net: d loss / d parameters, every number of it written */
+    float *const *gradients;       /* for each parameter its numbers: d loss / d parameter, every one written */
     float *const *input_gradients; /* for each input NULL or [rows, inputs]: d loss / d input */
     double *value;                 /* the loss (loss != NULL) */
 } gm_backward;

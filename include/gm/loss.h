@@ -61,4 +61,7 @@ GM_MUST_USE int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *
 
 const char *gm_term_text(gm_term_kind kind);
 
+/* True for the terms that class weights apply to, where their target is class numbers: bce, ce, hinge, sqhinge. */
+bool gm_loss_weighs_classes(gm_term_kind kind);
+
 #endif

@@ -67,6 +67,10 @@ bool gm_model_view_holds(const gm_model *m, const gm_view *view);
 /* A copy that is whole: blocks (parameters only, or all) into the caller's state->blocks. Never blocks a writer for
  * more than one copy. */
 GM_MUST_USE int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *state, gm_error *e);
+/* As gm_model_snapshot of the parameters, but of their average where the optimizer keeps one: what predicts and
+ * samples.
+ */
+GM_MUST_USE int gm_model_predictor(gm_model *m, gm_state *state, gm_error *e);
 
 /* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment,
  * default 5) without a writer, saying which gm-step is missing. */

@@ -26,8 +26,8 @@ typedef enum gm_activation {
 } gm_activation;
 
 /* Random Fourier features (Rahimi, Recht 2007, algorithm 1): y = sqrt(2 / units) cos(x W + b), W [inputs, units] normal
- * with variance 2 gamma, b uniform in [0, 2 pi), so that y(x) . y(x') approximates exp(-gamma |x - x'|^2). W and b are no
- * parameters: they are a function of the model's seed and are never trained. */
+ * with variance 2 gamma, b uniform in [0, 2 pi), so that y(x) . y(x') approximates exp(-gamma |x - x'|^2). W and b are
+ * no parameters: they are a function of the model's seed and are never trained. */
 typedef enum gm_layer_kind { GM_DENSE, GM_DROPOUT, GM_RFF } gm_layer_kind;
 
 typedef struct gm_layer {

@@ -79,8 +79,14 @@ bool gm_model_view_holds(const gm_model *m, const gm_view *view) {
     return atomic_load_explicit(&m->control->begun, memory_order_relaxed) - view->word <= 1;
 }
 
-static bool copy_view(const gm_model *m, const gm_view *view, size_t floats, gm_state *state) {
-    memcpy(state->blocks, view->params, floats * sizeof(float));
+/* Which floats of a slot are copied. */
+typedef enum what_blocks { ALL_BLOCKS, PARAMETERS, PREDICTING } what_blocks;
+
+static bool copy_view(const gm_model *m, const gm_view *view, what_blocks what, gm_state *state) {
+    const gm_optim *o = &m->spec.optim;
+    size_t block = m->spec.net->block, floats = what == ALL_BLOCKS ? m->layout.floats : block;
+    bool averaged = what == PREDICTING && o->average > 0 && view->updates > 0;
+    memcpy(state->blocks, view->params + (averaged ? 1 + gm_optim_moments(o) : 0) * block, floats * sizeof(float));
     if (!gm_model_view_holds(m, view)) return false;
     state->step = view->step;
     state->updates = view->updates;
@@ -90,25 +96,32 @@ static bool copy_view(const gm_model *m, const gm_view *view, size_t floats, gm_
 
 /* The lock is asked for without waiting: if it is held, this very slot is being filled and another one is current by
  * now. */
-static bool copy_locked(const gm_model *m, size_t floats, gm_state *state) {
+static bool copy_locked(const gm_model *m, what_blocks what, gm_state *state) {
     gm_view view = gm_model_view(m);
     int byte = GM_LOCK_SLOT + (int)(view.word & 1);
     bool locked = gm_ofd_set(m->fd, F_RDLCK, byte) == 0;
-    bool whole = locked && gm_model_view_holds(m, &view) && copy_view(m, &view, floats, state);
+    bool whole = locked && gm_model_view_holds(m, &view) && copy_view(m, &view, what, state);
     if (locked) gm_ofd_drop(m->fd, byte);
     return whole;
 }
 
-int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *state, gm_error *e) {
-    size_t floats = parameters_only ? m->spec.net->block : m->layout.floats;
+static int copy_whole(gm_model *m, what_blocks what, gm_state *state, gm_error *e) {
     for (int i = 0; i < FREE_TRIES; i++) {
         gm_view view = gm_model_view(m);
-        if (copy_view(m, &view, floats, state)) return 0;
+        if (copy_view(m, &view, what, state)) return 0;
     }
     for (int i = 0; i < LOCKED_TRIES; i++) {
-        if (copy_locked(m, floats, state)) return 0;
+        if (copy_locked(m, what, state)) return 0;
     }
     return gm_fail(e, "%s: changes faster than it can be copied", m->path);
+}
+
+int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *state, gm_error *e) {
+    return copy_whole(m, parameters_only ? PARAMETERS : ALL_BLOCKS, state, e);
+}
+
+int gm_model_predictor(gm_model *m, gm_state *state, gm_error *e) {
+    return copy_whole(m, PREDICTING, state, e);
 }
 
 /* Keeps readers that lock away from a slot while it is filled. A lock that cannot be had in time is done without:

@@ -306,7 +306,8 @@ static void forward_chunk(const void *context, size_t chunk, float *scratch) {
         const gm_layer *layer = &net->layers[l];
         if (is_idle(layer, &run->mode)) continue;
         float *y = l == last ? run->output + first * net->outputs : turns[turn];
-        forward_layer(run->walk, l, run->params, &run->mode, first, rows, x, layer->kind == GM_DROPOUT ? mask : NULL, y);
+        forward_layer(run->walk, l, run->params, &run->mode, first, rows, x, layer->kind == GM_DROPOUT ? mask : NULL,
+                      y);
         x = y;
         turn = 1 - turn;
     }
@@ -376,7 +377,7 @@ static void place_chunk(const gm_backward_run *run, size_t chunk, float *scratch
     float *gradient = wanted_input_gradient(run->call, c->operand);
     c->own = region + row * net->inputs;
     c->d[0] = gradient ? gradient + c->first * net->inputs : NULL;
-    c->lowest = gradient ? 0 : run->call->gradient ? w->first_dense + 1 : net->layer_count + 1;
+    c->lowest = gradient ? 0 : run->call->gradients ? w->first_dense + 1 : net->layer_count + 1;
     for (size_t l = 0; l < net->layer_count; l++) {
         size_t units = net->layers[l].units;
         bool idle = is_idle(&net->layers[l], &run->call->mode);
@@ -508,28 +509,16 @@ static void slice_piece(void *context, size_t i) {
     const gm_layer *layer = &net->layers[slice->layer];
     size_t at = net->parameters[layer->weights].offset + slice->first * layer->units, n = slice->count * layer->units;
     size_t rows = run->operands * run->call->rows;
-    if (run->call->gradient) {
+    if (run->call->gradients) {
         const float *d = run->stacked + run->walk->derivative_at[slice->layer] * run->region_rows;
-        float *dw = run->call->gradient + at;
+        float *dw = run->call->gradients[layer->weights] + slice->first * layer->units;
         gm_dense_backward_weights(layer, slice->first, slice->count, rows, stacked_input(run, slice->layer), d, dw);
-        if (slice->first == 0)
-            gm_dense_backward_biases(rows, layer->units, d,
-                                     run->call->gradient + net->parameters[layer->biases].offset);
+        if (slice->first == 0) gm_dense_backward_biases(rows, layer->units, d, run->call->gradients[layer->biases]);
         if (run->l1 != 0.0 || run->l2 != 0.0) add_decay(run->l1, run->l2, n, run->params + at, dw);
     }
     run->slice_values[i] = 0.0;
     if (run->l1 != 0.0) run->slice_values[i] += run->l1 * gm_sum_absolute(n, run->params + at);
     if (run->l2 != 0.0) run->slice_values[i] += run->l2 * gm_sum_squares(n, run->params + at);
-}
-
-/* Zeros between the tensors of a block. */
-static void clear_padding(const gm_net *net, float *block) {
-    size_t at = 0;
-    for (size_t i = 0; i < net->parameter_count; i++) {
-        memset(block + at, 0, (net->parameters[i].offset - at) * sizeof *block);
-        at = net->parameters[i].offset + net->parameters[i].count;
-    }
-    memset(block + at, 0, (net->block - at) * sizeof *block);
 }
 
 /* ---- a call ---- */
@@ -560,8 +549,8 @@ static int prepare(gm_walk *w, gm_backward_run *run, gm_error *e) {
     if (reserve(&w->values, rows, 1, sizeof(double), e) < 0 ||
         reserve(&w->slice_values, w->slice_count, 1, sizeof(double), e) < 0)
         return -1;
-    if (call->gradient && reserve(&w->stacked, run->region_rows, w->stacked_width, sizeof(float), e) < 0) return -1;
-    run->stacked = call->gradient ? w->stacked.bytes : NULL;
+    if (call->gradients && reserve(&w->stacked, run->region_rows, w->stacked_width, sizeof(float), e) < 0) return -1;
+    run->stacked = call->gradients ? w->stacked.bytes : NULL;
     run->values = w->values.bytes;
     run->slice_values = w->slice_values.bytes;
     run->whole = run->operands == 1 ? whole_input(&call->inputs[0]) : NULL;
@@ -586,8 +575,7 @@ int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, g
     if (run.operands > 0 && run_crew(w, run.operands * run.operand_chunks, width, backward_chunk, &run, e) < 0)
         return -1;
     bool decay = run.l1 != 0.0 || run.l2 != 0.0;
-    if (call->gradient || decay) gm_parallel(w->slice_count, slice_piece, &run);
-    if (call->gradient) clear_padding(w->net, call->gradient);
+    if (call->gradients || decay) gm_parallel(w->slice_count, slice_piece, &run);
     if (call->loss && call->value) *call->value = total(&run, decay);
     return 0;
 }

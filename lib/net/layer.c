@@ -332,7 +332,8 @@ void gm_fourier_forward(const gm_layer *layer, const float *weights, const float
 }
 
 /* d loss / d v = -2 pi sqrt(2 / units) sin(2 pi v) d. */
-void gm_fourier_backward(const gm_layer *layer, const float *weights, size_t rows, const float *v, float *d, float *dx) {
+void gm_fourier_backward(const gm_layer *layer, const float *weights, size_t rows, const float *v, float *d,
+                         float *dx) {
     size_t inputs = layer->inputs, units = layer->units, count = rows * units;
     float scale = (float)(-two_pi * sqrt(2.0 / (double)units)), sine[BLOCK], cosine[BLOCK];
     for (size_t i = 0; i < count; i += BLOCK) {

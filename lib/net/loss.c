@@ -312,3 +312,7 @@ int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e) {
     }
     return 0;
 }
+
+bool gm_loss_weighs_classes(gm_term_kind kind) {
+    return kind == GM_BCE || kind == GM_CE || kind == GM_HINGE || kind == GM_SQHINGE;
+}

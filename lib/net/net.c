@@ -144,7 +144,8 @@ static int parse_layer(const char *text, gm_words words, bool first, gm_layer *l
     char fields[FIELDS_MAX][FIELD_MAX];
     int count = cut(text, ':', FIELDS_MAX, fields);
     if (count < 0)
-        return gm_fail_usage(e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION], dropout:RATE or rff:UNITS:GAMMA");
+        return gm_fail_usage(
+            e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION], dropout:RATE or rff:UNITS:GAMMA");
     long kind = find_word(fields[0], kind_texts);
     if (kind == 0) return parse_dense(fields, count, words, layer, e);
     if (kind == 1) return parse_dropout(fields, count, layer, e);

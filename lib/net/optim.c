@@ -9,16 +9,16 @@
 
 /* ---- texts ---- */
 
-enum { KEYS_MAX = 6, WORD_MAX = 64, ACCUMULATE_MAX = 1 << 20 };
+enum { KEYS_MAX = 7, WORD_MAX = 64, ACCUMULATE_MAX = 1 << 20, AVERAGE_MAX = 1 << 30 };
 
 static const char *const kind_texts[] = {"sgd", "momentum", "rmsprop", "adam", NULL};
 
 /* The keys of each kind, in the order in which they are written. */
 static const char *const kind_keys[][KEYS_MAX] = {
-    [GM_SGD] = {"lr", "accumulate", NULL},
-    [GM_MOMENTUM] = {"lr", "momentum", "nesterov", "accumulate", NULL},
-    [GM_RMSPROP] = {"lr", "rho", "eps", "accumulate", NULL},
-    [GM_ADAM] = {"lr", "beta1", "beta2", "eps", "accumulate", NULL},
+    [GM_SGD] = {"lr", "accumulate", "average", NULL},
+    [GM_MOMENTUM] = {"lr", "momentum", "nesterov", "accumulate", "average", NULL},
+    [GM_RMSPROP] = {"lr", "rho", "eps", "accumulate", "average", NULL},
+    [GM_ADAM] = {"lr", "beta1", "beta2", "eps", "accumulate", "average", NULL},
 };
 
 static const gm_optim defaults[] = {
@@ -77,6 +77,11 @@ static int set_key(gm_optim *o, const char *key, const char *text, gm_error *e) 
             return gm_fail_usage(e, "accumulate must be 0 to %d, not '%s'", ACCUMULATE_MAX, text);
         return 0;
     }
+    if (strcmp(key, "average") == 0) {
+        if (!gm_parse_size(text, 0, AVERAGE_MAX, &o->average))
+            return gm_fail_usage(e, "average must be the number of an update, 0 to %d, not '%s'", AVERAGE_MAX, text);
+        return 0;
+    }
     return set_real(o, key, text, e);
 }
 
@@ -124,10 +129,11 @@ char *gm_optim_text(const gm_optim *o, char out[256]) {
     int used = snprintf(out, 256, "%s", kind_texts[o->kind]);
     for (size_t i = 0; kind_keys[o->kind][i]; i++) {
         const char *key = kind_keys[o->kind][i];
-        bool accumulate = strcmp(key, "accumulate") == 0;
-        if (accumulate && o->accumulate == 0) continue;
-        if (accumulate)
-            snprintf(number, sizeof number, "%zu", o->accumulate);
+        bool accumulate = strcmp(key, "accumulate") == 0, average = strcmp(key, "average") == 0;
+        size_t count = accumulate ? o->accumulate : o->average;
+        if ((accumulate || average) && count == 0) continue;
+        if (accumulate || average)
+            snprintf(number, sizeof number, "%zu", count);
         else if (strcmp(key, "nesterov") == 0)
             snprintf(number, sizeof number, "%d", o->nesterov);
         else
@@ -137,51 +143,75 @@ char *gm_optim_text(const gm_optim *o, char out[256]) {
     return out;
 }
 
+static const char *const moment_letters[] = {[GM_SGD] = "", [GM_MOMENTUM] = "m", [GM_RMSPROP] = "v", [GM_ADAM] = "mv"};
+
+size_t gm_optim_moments(const gm_optim *o) {
+    return strlen(moment_letters[o->kind]);
+}
+
 size_t gm_optim_blocks(const gm_optim *o) {
-    static const size_t moments[] = {[GM_SGD] = 0, [GM_MOMENTUM] = 1, [GM_RMSPROP] = 1, [GM_ADAM] = 2};
-    return moments[o->kind] + (o->accumulate > 0);
+    return gm_optim_moments(o) + (o->average > 0) + (o->accumulate > 0);
 }
 
 char gm_optim_block_letter(const gm_optim *o, size_t i) {
-    static const char *const letters[] = {[GM_SGD] = "", [GM_MOMENTUM] = "m", [GM_RMSPROP] = "v", [GM_ADAM] = "mv"};
-    return i < strlen(letters[o->kind]) ? letters[o->kind][i] : 'g';
+    size_t moments = gm_optim_moments(o);
+    if (i < moments) return moment_letters[o->kind][i];
+    return i == moments && o->average > 0 ? 'a' : 'g';
 }
 
-/* ---- updates: one loop for each kind, formulas in optim.h ---- */
+/* ---- updates: one loop for each kind, formulas in optim.h. Each returns 0 if all that it wrote is finite. ---- */
 
-GM_CLONES static void update_sgd(size_t n, float lr, const float *restrict g, const float *restrict w,
-                                 float *restrict new_w) {
-    for (size_t i = 0; i < n; i++) new_w[i] = w[i] - lr * g[i];
+GM_INLINE uint32_t not_finite(float x) {
+    return (gm_bits(x) & 0x7f800000u) == 0x7f800000u;
 }
 
-GM_CLONES static void update_momentum(size_t n, float lr, float momentum, const float *restrict g,
-                                      const float *restrict w, const float *restrict m, float *restrict new_w,
-                                      float *restrict new_m) {
+GM_CLONES static uint32_t update_sgd(size_t n, float lr, const float *restrict g, const float *restrict w,
+                                     float *restrict new_w) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        new_w[i] = w[i] - lr * g[i];
+        bad |= not_finite(new_w[i]);
+    }
+    return bad;
+}
+
+GM_CLONES static uint32_t update_momentum(size_t n, float lr, float momentum, const float *restrict g,
+                                          const float *restrict w, const float *restrict m, float *restrict new_w,
+                                          float *restrict new_m) {
+    uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         float mi = momentum * m[i] + g[i];
         new_m[i] = mi;
         new_w[i] = w[i] - lr * mi;
+        bad |= not_finite(mi) | not_finite(new_w[i]);
     }
+    return bad;
 }
 
-GM_CLONES static void update_nesterov(size_t n, float lr, float momentum, const float *restrict g,
-                                      const float *restrict w, const float *restrict m, float *restrict new_w,
-                                      float *restrict new_m) {
+GM_CLONES static uint32_t update_nesterov(size_t n, float lr, float momentum, const float *restrict g,
+                                          const float *restrict w, const float *restrict m, float *restrict new_w,
+                                          float *restrict new_m) {
+    uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         float mi = momentum * m[i] + g[i];
         new_m[i] = mi;
         new_w[i] = w[i] - lr * (g[i] + momentum * mi);
+        bad |= not_finite(mi) | not_finite(new_w[i]);
     }
+    return bad;
 }
 
-GM_CLONES static void update_rmsprop(size_t n, float lr, float rho, float rest, float eps, const float *restrict g,
-                                     const float *restrict w, const float *restrict v, float *restrict new_w,
-                                     float *restrict new_v) {
+GM_CLONES static uint32_t update_rmsprop(size_t n, float lr, float rho, float rest, float eps, const float *restrict g,
+                                         const float *restrict w, const float *restrict v, float *restrict new_w,
+                                         float *restrict new_v) {
+    uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         float vi = rho * v[i] + rest * (g[i] * g[i]);
         new_v[i] = vi;
         new_w[i] = w[i] - lr * g[i] / (sqrtf(vi) + eps);
+        bad |= not_finite(vi) | not_finite(new_w[i]);
     }
+    return bad;
 }
 
 /* What one update of adam has in common for all parameters, rounded once. */
@@ -189,16 +219,19 @@ typedef struct adam_step {
     float rate, eps, beta1, rest1, beta2, rest2;
 } adam_step;
 
-GM_CLONES static void update_adam(size_t n, adam_step s, const float *restrict g, const float *restrict w,
-                                  const float *restrict m, const float *restrict v, float *restrict new_w,
-                                  float *restrict new_m, float *restrict new_v) {
+GM_CLONES static uint32_t update_adam(size_t n, adam_step s, const float *restrict g, const float *restrict w,
+                                      const float *restrict m, const float *restrict v, float *restrict new_w,
+                                      float *restrict new_m, float *restrict new_v) {
+    uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         float mi = s.beta1 * m[i] + s.rest1 * g[i];
         float vi = s.beta2 * v[i] + s.rest2 * (g[i] * g[i]);
         new_m[i] = mi;
         new_v[i] = vi;
         new_w[i] = w[i] - s.rate * mi / (sqrtf(vi) + s.eps);
+        bad |= not_finite(mi) | not_finite(vi) | not_finite(new_w[i]);
     }
+    return bad;
 }
 
 /* base^t by squaring: pow() of another C library may round otherwise. */
@@ -219,24 +252,40 @@ static adam_step adam_constants(const gm_optim *o, uint64_t t) {
                        .rest2 = (float)(1 - o->beta2)};
 }
 
-void gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
+bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
                      const float *const *state, float *new_params, float *const *new_state) {
     float lr = (float)o->lr;
+    uint32_t bad = 0;
     switch (o->kind) {
     case GM_SGD:
-        update_sgd(count, lr, gradient, params, new_params);
+        bad = update_sgd(count, lr, gradient, params, new_params);
         break;
     case GM_MOMENTUM:
-        (o->nesterov ? update_nesterov : update_momentum)(count, lr, (float)o->momentum, gradient, params, state[0],
-                                                          new_params, new_state[0]);
+        bad = (o->nesterov ? update_nesterov : update_momentum)(count, lr, (float)o->momentum, gradient, params,
+                                                                state[0], new_params, new_state[0]);
         break;
     case GM_RMSPROP:
-        update_rmsprop(count, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, gradient, params, state[0],
-                       new_params, new_state[0]);
+        bad = update_rmsprop(count, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, gradient, params, state[0],
+                             new_params, new_state[0]);
         break;
     case GM_ADAM:
-        update_adam(count, adam_constants(o, t), gradient, params, state[0], state[1], new_params, new_state[0],
-                    new_state[1]);
+        bad = update_adam(count, adam_constants(o, t), gradient, params, state[0], state[1], new_params, new_state[0],
+                          new_state[1]);
         break;
     }
+    return bad == 0;
+}
+
+GM_CLONES static void move_average(size_t n, float share, const float *restrict w, const float *restrict a,
+                                   float *restrict new_a) {
+    for (size_t i = 0; i < n; i++) new_a[i] = a[i] + (w[i] - a[i]) * share;
+}
+
+void gm_optim_average(const gm_optim *o, uint64_t t, size_t count, const float *params, const float *average,
+                      float *new_average) {
+    if (t <= o->average) {
+        memcpy(new_average, params, count * sizeof *params);
+        return;
+    }
+    move_average(count, (float)(1.0 / (double)(t - o->average + 1)), params, average, new_average);
 }

@@ -15,10 +15,6 @@ bool gm_term_of_logits(gm_term_kind kind) {
     return kind == GM_BCE || kind == GM_CE || kind == GM_PROB;
 }
 
-bool gm_term_of_classes(gm_term_kind kind) {
-    return kind == GM_BCE || kind == GM_CE || kind == GM_HINGE || kind == GM_SQHINGE;
-}
-
 static bool is_hinge(gm_term_kind kind) {
     return kind == GM_HINGE || kind == GM_SQHINGE;
 }
@@ -176,7 +172,7 @@ int gm_target_check(const gm_term *term, const gm_target *target, size_t rows, s
 
 /* What a row counts. */
 static double row_weight(const gm_term *term, const gm_target *target, const gm_end *end, size_t row) {
-    bool weighted = end->class_weights && term->named && !target->values && gm_term_of_classes(term->kind);
+    bool weighted = end->class_weights && term->named && !target->values && gm_loss_weighs_classes(term->kind);
     return weighted ? (double)end->class_weights[target->labels[row]] : 1.0;
 }
 

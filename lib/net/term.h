@@ -18,9 +18,6 @@ typedef struct gm_end {
 /* True for the terms that are computed from the logits: their derivative is with respect to these. */
 bool gm_term_of_logits(gm_term_kind kind);
 
-/* True for the terms that class weights apply to, where their target is class numbers. */
-bool gm_term_of_classes(gm_term_kind kind);
-
 /* Adds a term. `target` begins at the chunk's first row; `share` is 1 over the rows of the mean. */
 void gm_term_add(const gm_term *term, const gm_target *target, double share, const gm_end *end);
 

@@ -27,6 +27,13 @@ static gm_net *parse_net(const char *input, const char *const *layers, size_t n)
     return net;
 }
 
+#define PARAMETERS ((size_t)8)
+
+/* Where each parameter's gradient goes in a block. */
+static void place(const gm_net *net, float *block, float *gradients[PARAMETERS]) {
+    for (size_t i = 0; i < net->parameter_count; i++) gradients[i] = block + net->parameters[i].offset;
+}
+
 static gan *open_gan(const char *loss) {
     static const char *const layers[] = {"dense:200:leaky", "dropout:0.5", "dense:70:gelu", "dense:1:sigmoid"};
     gm_error e;
@@ -63,11 +70,13 @@ static results *run(gan *g, size_t rows, bool gradient, bool inputs) {
     results *r = calloc(1, sizeof *r);
     float *input_gradients[2] = {r->input_gradients[0], r->input_gradients[1]};
     r->gradient = calloc(g->net->block, sizeof(float));
+    float *gradients[PARAMETERS];
+    place(g->net, r->gradient, gradients);
     gm_backward call = {.loss = &g->loss,
                         .rows = rows,
                         .inputs = g->inputs,
                         .mode = {.training = true, .seed = 5, .step = 9},
-                        .gradient = gradient ? r->gradient : NULL,
+                        .gradients = gradient ? gradients : NULL,
                         .input_gradients = inputs ? input_gradients : NULL,
                         .value = &r->value};
     CHECK(gm_walk_backward(g->walk, g->params, &call, &e) == 0);
@@ -208,7 +217,8 @@ static int run_plain(plain *p, const char *text, size_t rows, const float *v, gm
     gm_loss loss;
     gm_input inputs[GM_OPERANDS_MAX];
     gm_target targets[GM_TERMS_MAX];
-    float *input_gradients[GM_OPERANDS_MAX] = {p->input_gradient};
+    float *input_gradients[GM_OPERANDS_MAX] = {p->input_gradient}, *gradients[PARAMETERS];
+    place(p->net, p->gradient, gradients);
     p->e.text[0] = '\0';
     if (gm_loss_parse(text, &loss, &p->e) < 0) return -1;
     for (size_t i = 0; i < GM_TERMS_MAX; i++) targets[i] = target;
@@ -218,7 +228,7 @@ static int run_plain(plain *p, const char *text, size_t rows, const float *v, gm
                         .rows = rows,
                         .inputs = inputs,
                         .targets = targets,
-                        .gradient = p->gradient,
+                        .gradients = gradients,
                         .input_gradients = input_gradients,
                         .value = &p->value};
     return gm_walk_backward(p->walk, p->params, &call, &p->e);

@@ -32,6 +32,7 @@ static void test_text(void) {
     static const char *const texts[][2] = {
         {"sgd", "sgd:lr=0.01"},
         {"sgd:accumulate=2", "sgd:lr=0.01,accumulate=2"},
+        {"adam:average=100", "adam:lr=0.001,beta1=0.9,beta2=0.999,eps=1e-08,average=100"},
         {"momentum:nesterov=1", "momentum:lr=0.01,momentum=0.9,nesterov=1"},
         {"rmsprop:rho=0", "rmsprop:lr=0.001,rho=0,eps=1e-07"},
         {"adam:beta2=0.99", "adam:lr=0.001,beta1=0.9,beta2=0.99,eps=1e-08"},
@@ -88,6 +89,9 @@ static void test_blocks(void) {
         CHECK(gm_optim_blocks(&o) == n + 1);
         for (size_t k = 0; k < n; k++) CHECK(gm_optim_block_letter(&o, k) == letters[i][k]);
         CHECK(gm_optim_block_letter(&o, n) == 'g');
+        o.average = 1;
+        CHECK(gm_optim_blocks(&o) == n + 2 && gm_optim_moments(&o) == n);
+        CHECK(gm_optim_block_letter(&o, n) == 'a' && gm_optim_block_letter(&o, n + 1) == 'g');
     }
 }
 
@@ -188,6 +192,43 @@ static void test_cut(void) {
     CHECK(memcmp(whole[0], w, sizeof w) == 0);
 }
 
+/* A number that is not finite is told, wherever it comes about, and at any place of the array. */
+static void test_not_finite(void) {
+    static const char *const texts[] = {"sgd", "momentum", "momentum:nesterov=1", "rmsprop", "adam"};
+    static float g[COUNT], w[COUNT], m[COUNT], v[COUNT], new_w[COUNT], new_m[COUNT], new_v[COUNT];
+    const float *state[] = {m, v};
+    for (size_t i = 0; i < 5; i++) {
+        gm_optim o = parsed(texts[i]);
+        CHECK(gm_optim_update(&o, 1, COUNT, g, w, state, new_w, (float *[]){new_m, new_v}));
+        for (size_t k = 0; k < COUNT; k++) {
+            g[k] = k % 2 ? NAN : INFINITY;
+            CHECK(!gm_optim_update(&o, 1, COUNT, g, w, state, new_w, (float *[]){new_m, new_v}));
+            g[k] = 0;
+        }
+        g[5] = 2e38f; /* finite, but not its square, or not the step */
+        o.lr = 1e30;
+        CHECK(!gm_optim_update(&o, 1, COUNT, g, w, state, new_w, (float *[]){new_m, new_v}));
+        g[5] = 0;
+    }
+}
+
+/* The mean of the parameters from update 3 on, and the parameters themselves before. */
+static void test_average(void) {
+    gm_optim o = parsed("sgd:average=3");
+    float a[2] = {0, 0}, b[2];
+    double sum = 0;
+    for (uint64_t t = 1; t <= 50; t++) {
+        float w[2] = {(float)t, 1 / (float)t};
+        gm_optim_average(&o, t, 2, w, a, b);
+        memcpy(a, b, sizeof a);
+        if (t < 3) CHECK(a[0] == w[0] && a[1] == w[1]);
+        if (t < 3) continue;
+        sum += (double)w[1];
+        CHECK_NEAR(a[0], (double)(t + 3) / 2, 1e-5);
+        CHECK_NEAR(a[1], sum / (double)(t - 2), 1e-6);
+    }
+}
+
 int main(void) {
     RUN(test_parse);
     RUN(test_text);
@@ -195,5 +236,7 @@ int main(void) {
     RUN(test_blocks);
     RUN(test_updates);
     RUN(test_cut);
+    RUN(test_not_finite);
+    RUN(test_average);
     return check_done();
 }
