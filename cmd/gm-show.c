@@ -90,6 +90,8 @@ static void show_model(const gm_model *m) {
         size_t numbers = 0;
         if (l->kind == GM_DROPOUT)
             snprintf(name, sizeof name, "%zu dropout %g", i, l->rate);
+        else if (l->kind == GM_RFF)
+            snprintf(name, sizeof name, "%zu rff gamma %.4g", i, l->gamma);
         else {
             snprintf(name, sizeof name, "%zu dense %s", i, gm_activation_text(l->activation));
             numbers = net->parameters[l->weights].count + net->parameters[l->biases].count;
