@@ -25,6 +25,7 @@ static const unsigned char byte_order_mark[3] = {0xEF, 0xBB, 0xBF};
 struct gm_csv {
     int fd;
     char *name;
+    gm_csv_form form;
     struct csv_parser parser;
     unsigned char *block;
     bool ended;       /* the file is */
@@ -93,6 +94,22 @@ static void on_field(void *text, size_t n, void *context) {
     if (c->quotes) c->line += line_ends(text, n);
 }
 
+/* Columns are c1, c2, ...; the row stays a row. */
+static void count_columns(gm_csv *c) {
+    char name[32];
+    for (size_t i = 0; i < c->row_fields && !c->failed; i++) {
+        const int length = snprintf(name, sizeof name, "c%zu", i + 1);
+        c->failed = gm_lexicon_add(&c->columns, name, (size_t)length, &c->trouble) < 0;
+    }
+    c->header_done = !c->failed;
+}
+
+/* What a file without a header looks like, if it is taken for one with a header. */
+static const char *hint(const gm_field *field) {
+    double number;
+    return gm_parse_double_n(field->text, field->length, &number) ? "; has the file no header?" : "";
+}
+
 static void take_header(gm_csv *c) {
     char shown[GM_VISIBLE];
     for (size_t i = 0; i < c->row_fields && !c->failed; i++) {
@@ -106,8 +123,9 @@ static void take_header(gm_csv *c) {
         }
         const long at = gm_lexicon_add(&c->columns, field->text, field->length, &c->trouble);
         if (at >= 0 && (size_t)at < i) {
-            gm_fail(&c->trouble, "%s: line %llu: columns %ld and %zu are both named '%s'", c->name,
-                    (unsigned long long)c->row_line, at + 1, i + 1, gm_visible(field->text, field->length, shown));
+            gm_fail(&c->trouble, "%s: line %llu: columns %ld and %zu are both named '%s'%s", c->name,
+                    (unsigned long long)c->row_line, at + 1, i + 1, gm_visible(field->text, field->length, shown),
+                    hint(field));
         }
         c->failed = at < 0 || (size_t)at < i;
     }
@@ -117,16 +135,24 @@ static void take_header(gm_csv *c) {
     c->arena_used = 0;
 }
 
-static void end_row(gm_csv *c) {
-    if (!c->header_done) {
-        take_header(c);
-    } else if (c->row_fields == c->columns.count) {
+static void keep_row(gm_csv *c) {
+    if (c->row_fields == c->columns.count) {
         c->lines[c->row_count++] = c->row_line;
-    } else {
-        gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the header has %zu", c->name, (unsigned long long)c->row_line,
-                c->row_fields, c->row_fields == 1 ? "" : "s", c->columns.count);
-        c->failed = true;
+        return;
     }
+    gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the %s has %zu", c->name, (unsigned long long)c->row_line,
+            c->row_fields, c->row_fields == 1 ? "" : "s", c->form.no_header ? "first row" : "header", c->columns.count);
+    c->failed = true;
+}
+
+static void end_row(gm_csv *c) {
+    const bool header = !c->header_done && !c->form.no_header;
+    if (header) {
+        take_header(c);
+    } else if (!c->header_done) {
+        count_columns(c);
+    }
+    if (!header && !c->failed) keep_row(c);
     c->row_arena = c->arena_used;
     c->row_fields = 0;
 }
@@ -263,12 +289,15 @@ static void fill_first(gm_csv *c) {
     parse(c, c->block + skip, have - skip);
 }
 
-gm_csv *gm_csv_new(int fd, const char *name, gm_error *e) {
+gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e) {
     gm_csv *c = gm_new_zeroed(1, sizeof *c, e);
     if (c == NULL) return NULL;
     c->fd = fd;
     c->line = 1;
+    c->form = form;
+    if (c->form.separator == 0) c->form.separator = ',';
     csv_init(&c->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL | CSV_REPALL_NL);
+    csv_set_delim(&c->parser, (unsigned char)c->form.separator);
     csv_set_blk_size(&c->parser, 65536);
     csv_set_realloc_func(&c->parser, bounded_realloc);
     c->name = gm_copy_text(name, strlen(name), e);
@@ -308,7 +337,11 @@ const char *gm_csv_column(const gm_csv *c, size_t i) {
 }
 
 long gm_csv_find(const gm_csv *c, const char *name) {
-    return gm_lexicon_find(&c->columns, name, strlen(name));
+    uint64_t number;
+    const bool from_end = name[0] == '-';
+    if (!c->form.no_header || !gm_parse_u64(name + (from_end ? 1 : 0), 1, c->columns.count, &number))
+        return gm_lexicon_find(&c->columns, name, strlen(name));
+    return from_end ? (long)(c->columns.count - number) : (long)number - 1;
 }
 
 int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e) {
@@ -356,18 +389,22 @@ int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e)
 
 /* RFC 4180's reasons for quotes, and two of readers: blanks at the ends, which libcsv leaves out, and what would be
  * taken for a byte order mark at the beginning of a file. */
-static bool needs_quotes(const char *text, size_t n) {
+static bool needs_quotes(char separator, const char *text, size_t n) {
     if (n == 0) return false;
     if (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t') return true;
     if (n >= sizeof byte_order_mark && memcmp(text, byte_order_mark, sizeof byte_order_mark) == 0) return true;
     for (size_t i = 0; i < n; i++) {
-        if (text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r') return true;
+        if (text[i] == separator || text[i] == '"' || text[i] == '\n' || text[i] == '\r') return true;
     }
     return false;
 }
 
 void gm_csv_put(FILE *f, const char *text, size_t n) {
-    if (needs_quotes(text, n)) {
+    gm_csv_put_between(f, ',', text, n);
+}
+
+void gm_csv_put_between(FILE *f, char separator, const char *text, size_t n) {
+    if (needs_quotes(separator, text, n)) {
         csv_fwrite(f, text, n);
     } else {
         fwrite(text, 1, n, f);

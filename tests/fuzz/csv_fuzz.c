@@ -17,7 +17,7 @@
 /* Reads all rows; with `copy` they are written there. The number of fields, or -1 if the file was refused. */
 static long read_all(int fd, FILE *copy) {
     gm_error e = {.text = ""};
-    gm_csv *c = gm_csv_new(fd, "fuzz", &e);
+    gm_csv *c = gm_csv_new(fd, "fuzz", (gm_csv_form){0}, &e);
     if (c == NULL) {
         REQUIRE(e.text[0] != '\0');
         return -1;
@@ -107,7 +107,7 @@ static void check_schema(const uint8_t *data, size_t size, const char *label, co
     const int fd = fuzz_file(data, size);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     REQUIRE(gm_scale_parse(scale_text, &scale, &e) == 0);
-    gm_schema *s = gm_schema_scan(files, 1, label, scale, &e);
+    gm_schema *s = gm_schema_scan(files, 1, &(gm_scan_choice){.label = label, .scale = scale}, &e);
     REQUIRE(s != NULL || e.text[0] != '\0');
     if (s != NULL) {
         gm_value *v = gm_schema_value(s, &e);

@@ -4,12 +4,14 @@
 #include <sys/resource.h>
 
 /* All rows as "line: a|b|c;" one after the other, or the message. */
+static gm_csv_form form; /* of what is read */
+
 static const char *read_fd(int fd) {
     static char out[4096];
     static gm_error e;
     size_t used = 0;
     out[0] = '\0';
-    gm_csv *c = gm_csv_new(fd, "x.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "x.csv", form, &e);
     if (c == NULL) return e.text;
     for (;;) {
         const gm_field *fields;
@@ -60,6 +62,31 @@ static void test_quotes(void) {
     CHECK_TEXT(read_text("a,b\n\" x \",2\n"), "2: x |2;");
 }
 
+static void test_separators(void) {
+    form.separator = ';';
+    CHECK_TEXT(read_text("a;b\r\n1,5;\"x;\"\"y\n\"\r\n"), "2:1,5|x;\"y\n;");
+    CHECK_TEXT(read_text("\xEF\xBB\xBF"
+                         "a;b\n1;\n"),
+               "2:1|;");
+    CHECK_TEXT(read_text("a;b\n1;\"x\n"), "x.csv: line 2: a quote opened here is never closed");
+    form.separator = '\t';
+    CHECK_TEXT(read_text("a\tb\tc\n 1 \t\t\n\t x,y\t3\n"), "2:1||;3:|x,y|3;");
+    form.separator = ' ';
+    CHECK_TEXT(read_text("a b\n1 \"2 3\"\n\t4  \n"), "x.csv: line 3: 3 fields, the header has 2");
+    form.separator = 0;
+}
+
+static void test_no_header(void) {
+    form.no_header = true;
+    CHECK_TEXT(read_text("1,2\n3,4\n"), "1:1|2;2:3|4;");
+    CHECK_TEXT(read_text("\n\"x\ny\",2\n3,4"), "2:x\ny|2;4:3|4;");
+    CHECK_TEXT(read_text("1,2\n3\n"), "x.csv: line 2: 1 field, the first row has 2");
+    CHECK_TEXT(read_text("1,\n"), "1:1|;");
+    CHECK_TEXT(read_text(""), "x.csv: empty file");
+    form.no_header = false;
+    CHECK_TEXT(read_text("5,5\n1,2\n"), "x.csv: line 1: columns 1 and 2 are both named '5'; has the file no header?");
+}
+
 static void test_blank_lines(void) {
     CHECK_TEXT(read_text("\n\na,b\n\n1,2\n\n  \n3,4\n\n"), "5:1|2;8:3|4;");
     CHECK_TEXT(read_text("\r\na,b\r\n\r\n1,2\r\n\r\n3,4\r\n"), "4:1|2;6:3|4;");
@@ -78,7 +105,7 @@ static void test_header(void) {
     gm_error e;
     put_text("h.csv", "one,\"two, three\",four\n1,2,3\n");
     const int fd = open("h.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "h.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "h.csv", (gm_csv_form){0}, &e);
     CHECK(c != NULL);
     if (c != NULL) {
         CHECK(gm_csv_columns(c) == 3);
@@ -127,7 +154,7 @@ static void test_order_of_trouble(void) {
     uint64_t line;
     put_text("x.csv", "a,b\n1,2\n3,4\n5\n");
     const int fd = open("x.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "x.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "x.csv", (gm_csv_form){0}, &e);
     CHECK(c != NULL);
     if (c != NULL) {
         CHECK(gm_csv_ready(c));
@@ -155,7 +182,7 @@ static void test_long_fields(void) {
     const gm_field *fields;
     uint64_t line;
     const int fd = open("x.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "x.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "x.csv", (gm_csv_form){0}, &e);
     CHECK(c != NULL && gm_csv_next(c, &fields, &line, &e) == 1);
     if (c != NULL) CHECK(fields[0].length == 1 && fields[0].text[0] == '1' && fields[1].length == n - 112);
     gm_csv_free(c);
@@ -222,7 +249,7 @@ static void test_many_blocks(void) {
     uint64_t line;
     char expected[32];
     const int fd = open("many.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "many.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "many.csv", (gm_csv_form){0}, &e);
     bool good = c != NULL;
     int row = 0;
     for (; good && gm_csv_next(c, &fields, &line, &e) == 1; row++) {
@@ -240,7 +267,7 @@ static void test_many_blocks(void) {
 static void test_unreadable(void) {
     gm_error e;
     const int fd = open(".", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "folder", &e);
+    gm_csv *c = gm_csv_new(fd, "folder", (gm_csv_form){0}, &e);
     CHECK(c == NULL);
     CHECK_TEXT(e.text, "folder: Is a directory");
     gm_csv_free(c);
@@ -272,6 +299,8 @@ int main(void) {
     if (!files_enter()) return 1;
     RUN(test_plain);
     RUN(test_quotes);
+    RUN(test_separators);
+    RUN(test_no_header);
     RUN(test_blank_lines);
     RUN(test_byte_order_mark);
     RUN(test_header);
