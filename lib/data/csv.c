@@ -1,9 +1,11 @@
-/* csv.c: rows of text from CSV, through libcsv.
+/* csv.c: rows of text from CSV, through libcsv, or cut in place where a block has no quotes.
  *
- * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation. What
- * is wrong in a block is kept in `trouble` until the good rows before it are handed out.
+ * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation; lines
+ * that are cut in place stay in the block. What is wrong in a block is kept in `trouble` until the good rows before it
+ * are handed out.
  */
 #include "csv_ahead.h"
+#include "csv_split.h"
 #include "text.h"
 #include "lexicon.h"
 
@@ -28,8 +30,9 @@ struct gm_csv {
     gm_csv_form form;
     struct csv_parser parser;
     unsigned char *block;
-    bool ended;       /* the file is */
-    bool quotes;      /* a quote was seen: a field may hold line ends */
+    bool ended;  /* the file is */
+    bool quotes; /* a quote was seen: a field may hold line ends */
+    gm_splitter splitter;
     bool header_done; /* columns are known */
     gm_lexicon columns;
     char *arena; /* texts of `fields` */
@@ -216,19 +219,63 @@ static void forget_rows(gm_csv *c) {
     c->row_count = c->row_next = 0;
 }
 
-static void parse(gm_csv *c, const unsigned char *bytes, size_t n) {
+/* Bytes for libcsv. */
+static void parse_bytes(gm_csv *c, const unsigned char *bytes, size_t n) {
+    const size_t done = csv_parse(&c->parser, bytes, n, on_field, on_row, c);
+    if (!c->failed && done != n) explain(c);
+}
+
+/* Whole lines without quotes, the last of which ends with LF. */
+static void split_lines(gm_csv *c, char *bytes, size_t n) {
+    const size_t columns = c->columns.count;
+    char *const end = bytes + n;
+    if (c->after_return && bytes < end) bytes = gm_split_end(&c->splitter, bytes);
+    c->after_return = false;
+    while (bytes < end && !c->failed) {
+        char *const line = bytes;
+        bytes = gm_split_line(&c->splitter, line, c->fields + c->field_count, columns, &c->row_fields);
+        c->row_line = c->line++;
+        if (c->row_fields == 0) continue;
+        c->field_count += c->row_fields < columns ? c->row_fields : columns;
+        end_row(c);
+    }
+}
+
+/* libcsv stands between two rows. Its states have no public names; the first is that of a parser that was just made. */
+static bool between_rows(const gm_csv *c) {
+    return c->header_done && c->parser.pstate == 0;
+}
+
+/* Text without quotes: libcsv ends the row that it has begun and begins the last one, all between is cut in place. */
+static void parse_plain(gm_csv *c, unsigned char *bytes, size_t n) {
+    const unsigned char *last = memrchr(bytes, '\n', n);
+    const size_t whole = last != NULL ? (size_t)(last - bytes) + 1 : 0;
+    size_t at = 0;
+    while (at < whole && !between_rows(c) && !c->failed) {
+        const unsigned char *end = memchr(bytes + at, '\n', whole - at);
+        const size_t line = (size_t)(end - bytes) + 1 - at;
+        parse_bytes(c, bytes + at, line);
+        at += line;
+    }
+    if (!c->failed) split_lines(c, (char *)bytes + at, whole - at);
+    if (!c->failed) parse_bytes(c, bytes + whole, n - whole);
+}
+
+static void parse(gm_csv *c, unsigned char *bytes, size_t n) {
     const unsigned char *nul = memchr(bytes, 0, n);
     const size_t good = nul != NULL ? (size_t)(nul - bytes) : n;
-    if (!c->quotes) c->quotes = memchr(bytes, CSV_QUOTE, good) != NULL;
+    const bool quotes = memchr(bytes, CSV_QUOTE, good) != NULL;
+    c->quotes = c->quotes || quotes;
     if (reserve(c, good, &c->trouble) < 0) {
         c->failed = true;
         return;
     }
-    const size_t done = csv_parse(&c->parser, bytes, good, on_field, on_row, c);
-    if (c->failed) return;
-    if (done != good) {
-        explain(c);
-    } else if (nul != NULL) {
+    if (quotes) {
+        parse_bytes(c, bytes, good);
+    } else {
+        parse_plain(c, bytes, good);
+    }
+    if (!c->failed && nul != NULL) {
         const uint64_t within =
             c->parser.entry_pos > 0 ? line_ends((char *)c->parser.entry_buf, c->parser.entry_pos) : 0;
         fail_at(c, c->line + within, "a NUL byte; CSV is text, in ASCII or UTF-8");
@@ -296,6 +343,7 @@ gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e) {
     c->line = 1;
     c->form = form;
     if (c->form.separator == 0) c->form.separator = ',';
+    gm_splitter_init(&c->splitter, c->form.separator);
     csv_init(&c->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL | CSV_REPALL_NL);
     csv_set_delim(&c->parser, (unsigned char)c->form.separator);
     csv_set_blk_size(&c->parser, 65536);
