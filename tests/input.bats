@@ -279,3 +279,20 @@ gm-batch: column 'town': 1 row with a category that the model does not know, as 
     big | (ulimit -v 100000; gm-init -o D.gm --data - features dense:1) >said 2>&1 && false
     gm_assert_equal "$(cat said)" "gm-init: standard input: line 3: a quote opened here is never closed within 1 MiB"
 }
+
+@test "gm-show: what a model knows of its data" {
+    printf 'zip;town;age;k\n10115;Rome;1;x\n20095;;n/a;y\n10115;Oslo;7;y\n' >towns.csv
+    gm-init -o towns.gm --data towns.csv --label k --categorical zip --missing n/a --separator ';' features dense:classes:softmax
+    gm_assert_equal "$(gm-show towns.gm | tail -n 5)" "  data towns.csv: 3 rows, 7 features, scale standard, separated by ';', missing numbers are n/a
+  zip                      2 categories: 10115, 20095
+  town                     3 categories: Rome, '', Oslo
+  age                      numeric, 1 to 7, mean 4, deviation 3, 1 missing
+  label k                  2 classes: x 1, y 2"
+    gm-init -o digits.gm --data digits.csv --label digit features dense:classes:softmax
+    gm-show digits.gm | grep -qx '  \.\.\. 48 more: 48 numeric'
+    gm_assert_equal "$(gm-show digits.gm | wc -l)" 24
+    # a list of any length, and control characters, stay one line
+    { echo 'a,k'; for i in $(seq 300); do printf '"w%d\n\033[31m",%d\n' "$i" $((i % 2)); done; } >words.csv
+    gm-init -o words.gm --data words.csv --label k features dense:classes:softmax
+    gm-show words.gm | grep -q 'a  *300 categories: w1??\[31m, .*, \.\.\. (29[0-9] more)$'
+}
