@@ -269,6 +269,7 @@ static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;
     }
+    if (n == 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
     if (n == 0) return s->eval ? put_figures(s, e) : 0;
     gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = s->x, .columns = net->inputs}}};
     if (gm_walk_forward(s->walk, s->state.blocks, &input, (size_t)n, (gm_mode){.training = false}, s->output, e) != 0)

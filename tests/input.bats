@@ -228,6 +228,8 @@ q,0,-1,0
     gm_assert_equal "$(cat said)" "gm-batch: 3 missing numbers taken for the mean of the column (none was missing before): $name 2, $second 1"
     gm-batch --train iris.gm -n 1 later.csv 2>said >/dev/null
     grep -q "^gm-batch: 3 missing numbers" said
+    gm-classify -m iris.gm later.csv 2>said >/dev/null
+    grep -q "^gm-classify: 3 missing numbers" said
     # words are no missing numbers, but those that one says are
     gm_assert_fails 1 "column 'b': 'n/a1' is not a number" gm-init -o D.gm --data <(sed 's/?/n\/a1/' holes.csv) features dense:1
     gm-init -o D.gm --data <(sed 's/?/-999/; s/NA//' holes.csv) --label k --missing -999 features dense:1
@@ -266,6 +268,10 @@ gm-batch: column 'town': 1 row with a category that the model does not know, as 
     gm_assert_fails 2 "separator 'semi': one mark such as" gm-batch --separator semi semi.csv
     gm_assert_fails 1 "(a header? the model's data had none)" gm-classify -m bare.gm <(sed 's/,/\t/g' iris.csv)
     gm_assert_fails 1 "has the file no header?" gm-batch <(printf '5,5\n1,2\n')
+    gm-init -o iris.gm --data iris.csv --label species features dense:classes:softmax
+    gm_assert_fails 1 "has the file no header?" gm-classify -m iris.gm <(tail -n +2 iris.csv | head -1)
+    gm_assert_fails 1 "one column only: is its separator another one?" gm-classify -m iris.gm semi.csv
+    gm_assert_fails 1 "no label column 'species'; the file has one column only" gm-init -o D.gm --data semi.csv --label species features dense:1
     gm-init -o G.gm --data bare.tsv --separator tab --no-header --label 5 4+classes dense:features
     gm-sample -m G.gm -n 3 --csv >drawn.tsv
     gm_assert_equal "$(wc -l <drawn.tsv)" 3
