@@ -10,6 +10,7 @@
 
 #include "gm/rng.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,12 @@ int gm_fold_parse(const char *text, gm_fold *fold, gm_error *e) {
         return gm_fail_usage(e, "fold '%s': the seed is a whole number from 0 to 2^64 - 1", shown);
     *fold = (gm_fold){.index = (uint32_t)index, .count = (uint32_t)count, .seed = seed};
     return 0;
+}
+
+char *gm_fold_text(const gm_fold *fold, char out[48]) {
+    const int used = snprintf(out, 48, "%u/%u", (unsigned)fold->index, (unsigned)fold->count);
+    if (fold->seed != 0) snprintf(out + used, 48 - (size_t)used, ":%llu", (unsigned long long)fold->seed);
+    return out;
 }
 
 void gm_folds_close(gm_folds *f) {
