@@ -109,7 +109,7 @@ static int classify_open(gm_call *call, gm_error *e) {
     s->walk = gm_walk_new(spec->net, spec->seed, e);
     if (!s->walk) return -1;
     s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
-                             s->schema, s->eval, call->max_tensor, e);
+                             s->schema, &(gm_data_choice){.need_label = s->eval, .max_tensor = call->max_tensor}, e);
     if (!s->source) return -1;
     if (gm_rows_features(s->source) != spec->net->inputs)
         return gm_fail(e, "expected %zu columns, got %zu", spec->net->inputs, gm_rows_features(s->source));
@@ -269,6 +269,7 @@ static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;
     }
+    if (n == 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
     if (n == 0) return s->eval ? put_figures(s, e) : 0;
     gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = s->x, .columns = net->inputs}}};
     if (gm_walk_forward(s->walk, s->state.blocks, &input, (size_t)n, (gm_mode){.training = false}, s->output, e) != 0)

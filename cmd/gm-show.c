@@ -78,7 +78,7 @@ static void model_head(const gm_model *m, char *out, size_t size) {
              spec->init, spec->seed);
 }
 
-static void show_model(const gm_model *m) {
+static int show_model(const gm_model *m, gm_error *e) {
     const gm_net *net = gm_model_spec_of(m)->net;
     char text[1024], input[512];
     model_head(m, text, sizeof text);
@@ -100,6 +100,13 @@ static void show_model(const gm_model *m) {
     }
     printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
     if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));
+    const gm_value *value = gm_model_spec_of(m)->schema;
+    if (!value) return 0;
+    gm_schema *schema = gm_schema_parse(value, e);
+    if (!schema) return gm_fail_within(e, "%s: ", gm_model_path(m));
+    gm_schema_describe(stdout, schema);
+    gm_schema_free(schema);
+    return 0;
 }
 
 /* ---- JSON ---- */
@@ -324,10 +331,8 @@ static int show_process(gm_call *call, gm_record *r, gm_error *e) {
     show *s = call->state;
     if (s->model) {
         if (s->json) return show_model_json(s->model, e);
-        if (s->step)
-            printf("%" PRIu64 "\n", gm_model_step(s->model));
-        else
-            show_model(s->model);
+        if (!s->step) return show_model(s->model, e);
+        printf("%" PRIu64 "\n", gm_model_step(s->model));
         return 0;
     }
     if (s->reader) {

@@ -11,8 +11,8 @@
 static void check_table(char *const *files, size_t count, const gm_schema *s) {
     gm_error e = {.text = ""};
     if (s->features > 4096 || s->rows > 4096) return;
-    gm_table *t = gm_table_load(files, count, s, s->label != NULL, 0, &e);
-    gm_rows *d = gm_rows_open(files, count, s, s->label != NULL, 0, &e);
+    gm_table *t = gm_table_load(files, count, s, &(gm_data_choice){.need_label = s->label != NULL}, &e);
+    gm_rows *d = gm_rows_open(files, count, s, &(gm_data_choice){.need_label = s->label != NULL}, &e);
     REQUIRE(t != NULL && d != NULL && gm_table_rows(t) == s->rows && gm_table_labelled(t) == (s->label != NULL));
     float *x = malloc(2 * s->features * sizeof *x), *picked = x + s->features;
     int32_t y = 0, picked_y = 0;
@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int pictures = fuzz_file(data + 1, first), labels = fuzz_file(data + 1 + first, size - 1 - first);
     snprintf(paths[0], sizeof paths[0], "/proc/self/fd/%d", pictures);
     snprintf(paths[1], sizeof paths[1], "/proc/self/fd/%d", labels);
-    gm_schema *s = gm_schema_scan(files, count, count == 1 ? NULL : "digit", (gm_scale){GM_SCALE_STANDARD, 0, 0}, &e);
+    gm_schema *s = gm_schema_scan(
+        files, count, &(gm_scan_choice){.label = count == 1 ? NULL : "digit", .scale.kind = GM_SCALE_STANDARD}, &e);
     REQUIRE(s != NULL || e.text[0] != '\0');
     if (s != NULL && s->height > 0) {
         gm_value *v = gm_schema_value(s, &e);
