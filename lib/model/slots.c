@@ -85,6 +85,7 @@ static bool copy_view(const gm_model *m, const gm_view *view, size_t floats, gm_
     state->step = view->step;
     state->updates = view->updates;
     state->pending = view->pending;
+    state->calibration = gm_model_calibration(m, view->step);
     return true;
 }
 
