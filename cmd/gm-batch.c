@@ -82,7 +82,8 @@ static int batch_schema(batch *s, gm_call *call, gm_error *e) {
 }
 
 static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
-    s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema, false, call->max_tensor, e);
+    s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema,
+                             &(gm_data_choice){.max_tensor = call->max_tensor}, e);
     if (!s->table) return -1;
     size_t rows = gm_table_rows(s->table);
     if (s->rows > rows)
@@ -108,8 +109,8 @@ static int batch_open(gm_call *call, gm_error *e) {
         if (batch_consult(s, s->train.items[i], &step, e) != 0) return -1;
     if (batch_schema(s, call, e) != 0) return -1;
     if (s->train.count) return batch_train(s, call, step, e);
-    s->source =
-        gm_rows_open(call->arguments, (size_t)call->argument_count, s->schema, s->label != NULL, call->max_tensor, e);
+    const gm_data_choice choice = {.need_label = s->label != NULL, .max_tensor = call->max_tensor};
+    s->source = gm_rows_open(call->arguments, (size_t)call->argument_count, s->schema, &choice, e);
     return s->source ? 0 : -1;
 }
 

@@ -109,7 +109,7 @@ static int classify_open(gm_call *call, gm_error *e) {
     s->walk = gm_walk_new(spec->net, e);
     if (!s->walk) return -1;
     s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
-                             s->schema, s->eval, call->max_tensor, e);
+                             s->schema, &(gm_data_choice){.need_label = s->eval, .max_tensor = call->max_tensor}, e);
     if (!s->source) return -1;
     if (gm_rows_features(s->source) != spec->net->inputs)
         return gm_fail(e, "expected %zu columns, got %zu", spec->net->inputs, gm_rows_features(s->source));

@@ -43,12 +43,19 @@ bool gm_data_is_stream(const char *path);
 
 typedef struct gm_rows gm_rows;
 
+/* What is to be read of data files. */
+typedef struct gm_data_choice {
+    bool need_label;   /* a missing label column is an error; else labels are used where there are any */
+    size_t max_tensor; /* bytes, of streams */
+    gm_fold fold;      /* these rows only; needs the label of a schema that knows one */
+    const char *id;    /* a CSV column that is carried along as text, or NULL; must outlive the reader */
+} gm_data_choice;
+
 /* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema`
  * (may be NULL only for streams) says how to encode and must outlive the reader; columns of a CSV are matched by name,
- * in any order, extra ones are ignored. With `need_label` a missing label column is an error; else labels are used
- * where there are any. */
-GM_MUST_USE gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
-                                  size_t max_tensor, gm_error *e);
+ * in any order, extra ones are ignored. */
+GM_MUST_USE gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema,
+                                  const gm_data_choice *choice, gm_error *e);
 void gm_rows_close(gm_rows *d);
 bool gm_rows_labelled(const gm_rows *d); /* each row has a class number */
 size_t gm_rows_features(const gm_rows *d);
@@ -56,11 +63,13 @@ size_t gm_rows_features(const gm_rows *d);
  * Returns the rows (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1.
  */
 GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e);
+/* The choice's column `id` of the rows that gm_rows_next returned last; good until it is called again. */
+const gm_field *gm_rows_ids(const gm_rows *d);
 
 /* All rows in memory, for shuffled batches. Bytes of IDX pictures stay bytes until they are picked. */
 typedef struct gm_table gm_table;
-GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
-                                    size_t max_tensor, gm_error *e);
+GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema,
+                                    const gm_data_choice *choice, gm_error *e);
 void gm_table_free(gm_table *t);
 size_t gm_table_rows(const gm_table *t);
 size_t gm_table_features(const gm_table *t);

@@ -17,6 +17,16 @@ typedef struct gm_scale {
 GM_MUST_USE int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e);
 char *gm_scale_text(const gm_scale *scale, char out[80]);
 
+/* A part of the rows: fold `index` of `count`, counted from 1. Stratified by the label where there is one; a function
+ * of the seed and of the rows' order, so whoever reads the same files (in the same order) finds the same folds. */
+typedef struct gm_fold {
+    uint32_t index, count; /* count 0: all rows */
+    uint64_t seed;
+    bool rest; /* all rows but those of the fold: what is trained on where the fold is held out */
+} gm_fold;
+/* "I/K" or "I/K:SEED", 1 <= I <= K, 2 <= K <= 1000; `rest` becomes false. */
+GM_MUST_USE int gm_fold_parse(const char *text, gm_fold *fold, gm_error *e);
+
 typedef struct gm_column {
     char *name; /* from the header; "p0" ... where the data has none */
     bool categorical;

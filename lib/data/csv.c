@@ -311,6 +311,20 @@ long gm_csv_find(const gm_csv *c, const char *name) {
     return gm_lexicon_find(&c->columns, name, strlen(name));
 }
 
+int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e) {
+    const char **names = gm_new(c->columns.count + 1, sizeof *names, e);
+    char shown[GM_VISIBLE], proposed[GM_VISIBLE];
+    if (names == NULL) return -1;
+    for (size_t i = 0; i < c->columns.count; i++) names[i] = c->columns.items[i].text;
+    names[c->columns.count] = NULL;
+    const char *meant = gm_did_you_mean(name, names);
+    free(names);
+    gm_visible_text(name, shown);
+    if (meant == NULL) return gm_fail(e, "%s: no %s '%s'", file, what, shown);
+    gm_visible_text(meant, proposed);
+    return gm_fail(e, "%s: no %s '%s' (did you mean '%s'?)", file, what, shown, proposed);
+}
+
 bool gm_csv_ready(const gm_csv *c) {
     return c->row_next < c->row_count;
 }

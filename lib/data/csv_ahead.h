@@ -8,4 +8,7 @@
 /* As gm_csv_ready, after reading all that can be read without waiting. */
 bool gm_csv_ready_now(gm_csv *c);
 
+/* "wine.csv: no label column 'cultivat' (did you mean 'cultivar'?)"; -1. what: "column", "label column". */
+int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e);
+
 #endif

@@ -1,5 +1,6 @@
 /* encode.c: rows of text or bytes to features, as a schema says. */
 #include "encode.h"
+#include "csv_ahead.h"
 #include "text.h"
 
 #include <math.h>
@@ -111,9 +112,7 @@ int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool ne
         n->places[i] = (size_t)at;
     }
     n->label_place = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
-    if (need_label && n->label_place < 0)
-        return gm_fail(e, "%s: no label column '%s'", file, gm_visible_text(s->label, name));
-    return 0;
+    return need_label && n->label_place < 0 ? gm_csv_no_column(csv, file, "label column", s->label, e) : 0;
 }
 
 static int encode_label(const gm_encoder *n, const gm_field *field, int32_t *y, gm_error *e) {

@@ -2,6 +2,7 @@
  */
 #include "rows.h"
 #include "csv_ahead.h"
+#include "fold.h"
 #include "text.h"
 
 #include "gm/stream.h"
@@ -18,14 +19,21 @@ struct gm_rows {
     const char *name; /* of the file at hand, for messages */
     int fd;           /* of the file at hand, or -1 */
     const gm_schema *schema;
-    bool need_label, labelled;
+    gm_data_choice choice;
+    bool need_label; /* the choice's, or for its fold */
+    bool labelled;
     bool begun; /* the first file was seen: `labelled` and `features` are known */
-    size_t features, max_tensor;
+    size_t features;
+    gm_folds folds;
     /* CSV */
     gm_csv *csv;
     gm_encoder encoder;
     float *cells; /* where they are not the features */
     size_t cells_capacity;
+    size_t id_place; /* of the choice's id in the file at hand */
+    gm_field *ids;   /* of the rows given last, their texts one behind the other in id_text */
+    char *id_text;
+    size_t id_used, id_capacity, id_text_capacity;
     /* IDX */
     gm_idx *idx;
     gm_pixels pixels;
@@ -36,7 +44,7 @@ struct gm_rows {
     gm_record *record; /* whose rows from record_row on are still to be given */
     float *record_x;
     int32_t *record_y;
-    size_t record_row;
+    size_t record_row, record_rows;
 };
 
 /* ---- files, one after the other ---- */
@@ -53,6 +61,11 @@ static void close_file(gm_rows *d) {
 static int open_csv(gm_rows *d, gm_error *e) {
     d->csv = gm_csv_new(d->fd, d->name, e);
     if (d->csv == NULL) return -1;
+    if (d->choice.id != NULL) {
+        const long at = gm_csv_find(d->csv, d->choice.id);
+        if (at < 0) return gm_csv_no_column(d->csv, d->name, "column", d->choice.id, e);
+        d->id_place = (size_t)at;
+    }
     /* Once rows have labels, all must. */
     if (gm_encoder_match(&d->encoder, d->csv, d->name, d->need_label || (d->begun && d->labelled), e) < 0) return -1;
     if (!d->begun) d->labelled = d->encoder.label_place >= 0;
@@ -60,7 +73,7 @@ static int open_csv(gm_rows *d, gm_error *e) {
 }
 
 static int open_stream(gm_rows *d, gm_error *e) {
-    d->reader = gm_reader_new(d->fd, d->name, d->max_tensor, e);
+    d->reader = gm_reader_new(d->fd, d->name, d->choice.max_tensor, e);
     return d->reader != NULL ? 0 : -1;
 }
 
@@ -84,9 +97,35 @@ static int next_file(gm_rows *d, gm_error *e) {
 
 /* ---- CSV ---- */
 
+static int wants_fields(gm_rows *d, const gm_field *fields, gm_error *e) {
+    static const gm_field none = {"", 0};
+    const gm_field *label = d->encoder.label_place >= 0 ? &fields[d->encoder.label_place] : &none;
+    return gm_folds_wants(&d->folds, label->text, label->length, e);
+}
+
+static int keep_id(gm_rows *d, size_t row, const gm_field *field, gm_error *e) {
+    if (d->choice.id == NULL) return 0;
+    if (gm_grow(&d->ids, &d->id_capacity, row + 1, sizeof *d->ids, e) < 0) return -1;
+    if (gm_grow(&d->id_text, &d->id_text_capacity, d->id_used + field->length + 1, 1, e) < 0) return -1;
+    memcpy(d->id_text + d->id_used, field->text, field->length + 1);
+    d->ids[row].length = field->length;
+    d->id_used += field->length + 1;
+    return 0;
+}
+
+/* The texts are where they stay. */
+static void place_ids(gm_rows *d, size_t rows) {
+    const char *text = d->id_text;
+    for (size_t i = 0; d->ids != NULL && i < rows; i++) {
+        d->ids[i].text = text;
+        text += d->ids[i].length + 1;
+    }
+}
+
 long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t *y, gm_error *e) {
     const size_t columns = d->schema->column_count;
     size_t rows = 0;
+    d->id_used = 0;
     while (rows < wanted && d->csv != NULL) {
         const gm_field *fields;
         uint64_t line;
@@ -94,12 +133,15 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
         const int got = gm_csv_next(d->csv, &fields, &line, e);
         if (got < 0 || (got == 0 && next_file(d, e) < 0)) return -1;
         if (got == 0) continue;
-        if (gm_encoder_row(&d->encoder, fields, cells + rows * columns, d->labelled && y != NULL ? &y[rows] : NULL, e) <
-            0) {
+        const int taken = wants_fields(d, fields, e);
+        if (taken == 0) continue;
+        int32_t *label = d->labelled && y != NULL ? &y[rows] : NULL;
+        if (taken < 0 || gm_encoder_row(&d->encoder, fields, cells + rows * columns, label, e) < 0)
             return gm_fail_within(e, "%s: line %llu, ", d->name, (unsigned long long)line);
-        }
+        if (keep_id(d, rows, &fields[d->id_place], e) < 0) return -1;
         rows++;
     }
+    place_ids(d, rows);
     return (long)rows;
 }
 
@@ -116,28 +158,41 @@ static long next_csv(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y
 
 /* ---- IDX ---- */
 
-static int encode_labels(gm_rows *d, size_t n, size_t first, int32_t *y, gm_error *e) {
+static int encode_label_byte(const gm_rows *d, unsigned char byte, size_t number, int32_t *y, gm_error *e) {
+    *y = d->pixels.classes[byte];
+    if (*y >= 0) return 0;
+    return gm_fail(e, "%s: label %zu: class '%u' is not one of the model's %zu classes", gm_idx_label_file(d->idx),
+                   number + 1, byte, d->schema->class_count);
+}
+
+/* Of n pictures that were read, those of the fold move together; number `first` of the file is the first one. The
+ * number of them, or -1. */
+static long keep_pictures(gm_rows *d, size_t n, size_t first, unsigned char *bytes, int32_t *y, gm_error *e) {
+    const size_t columns = d->pixels.columns;
+    size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        y[i] = d->pixels.classes[d->label_bytes[i]];
-        if (y[i] < 0) {
-            return gm_fail(e, "%s: label %zu: class '%u' is not one of the model's %zu classes",
-                           gm_idx_label_file(d->idx), first + i + 1, d->label_bytes[i], d->schema->class_count);
-        }
+        const int taken = gm_folds_wants(&d->folds, d->label_bytes + i, d->labelled ? 1 : 0, e);
+        if (taken < 0) return -1;
+        if (taken == 0) continue;
+        if (y != NULL && encode_label_byte(d, d->label_bytes[i], first + i, &y[kept], e) < 0) return -1;
+        if (kept < i) memcpy(bytes + kept * columns, bytes + i * columns, columns);
+        kept++;
     }
-    return 0;
+    return (long)kept;
 }
 
 long gm_rows_bytes(gm_rows *d, size_t wanted, unsigned char *bytes, int32_t *y, gm_error *e) {
-    const bool labels = d->labelled && y != NULL;
-    if (labels && gm_grow(&d->label_bytes, &d->label_capacity, wanted, 1, e) < 0) return -1;
+    if (gm_grow(&d->label_bytes, &d->label_capacity, wanted, 1, e) < 0) return -1;
     size_t rows = 0;
     while (rows < wanted) {
         size_t first;
-        const long got = gm_idx_next(d->idx, wanted - rows, bytes + rows * d->pixels.columns,
-                                     labels ? d->label_bytes : NULL, &first, e);
-        if (got < 0 || (labels && encode_labels(d, (size_t)got, first, y + rows, e) < 0)) return -1;
+        unsigned char *at = bytes + rows * d->pixels.columns;
+        const long got = gm_idx_next(d->idx, wanted - rows, at, d->labelled ? d->label_bytes : NULL, &first, e);
         if (got == 0) break;
-        rows += (size_t)got;
+        const long kept =
+            got > 0 ? keep_pictures(d, (size_t)got, first, at, d->labelled && y != NULL ? y + rows : NULL, e) : -1;
+        if (kept < 0) return -1;
+        rows += (size_t)kept;
     }
     return (long)rows;
 }
@@ -184,6 +239,23 @@ static int take_labels(gm_rows *d, gm_error *e) {
     return 0;
 }
 
+/* The rows of the fold move together. */
+static int keep_rows(gm_rows *d, gm_error *e) {
+    const size_t features = d->features;
+    d->record_rows = 0;
+    for (size_t i = 0; i < d->record->rows; i++) {
+        const int32_t *class = d->record_y != NULL ? &d->record_y[i] : NULL;
+        const int taken = gm_folds_wants(&d->folds, class, class != NULL ? sizeof *class : 0, e);
+        if (taken < 0) return -1;
+        if (taken == 0) continue;
+        const size_t to = d->record_rows++;
+        if (to == i) continue;
+        memcpy(d->record_x + to * features, d->record_x + i * features, features * sizeof(float));
+        if (class != NULL) d->record_y[to] = *class;
+    }
+    return 0;
+}
+
 static int take_record(gm_rows *d, gm_error *e) {
     size_t columns;
     d->record_row = 0;
@@ -194,7 +266,7 @@ static int take_record(gm_rows *d, gm_error *e) {
         if (d->schema == NULL) d->features = columns;
         d->begun = true;
     }
-    if (columns == d->features) return 0;
+    if (columns == d->features) return keep_rows(d, e);
     return gm_fail(e, "tensor 'x': expected %zu columns, got %zu", d->features, columns);
 }
 
@@ -208,7 +280,7 @@ static int next_record(gm_rows *d, gm_error *e) {
             return gm_fail_within(e, "%s: record %llu: ", d->name,
                                   (unsigned long long)gm_reader_records(d->reader) - 1);
         }
-        if (d->record->rows > 0) return 1;
+        if (d->record_rows > 0) return 1;
     }
     d->record_x = NULL;
     return 0;
@@ -217,7 +289,7 @@ static int next_record(gm_rows *d, gm_error *e) {
 static long next_stream(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     size_t rows = 0;
     while (rows < wanted) {
-        const size_t left = d->record_x != NULL ? d->record->rows - d->record_row : 0;
+        const size_t left = d->record_x != NULL ? d->record_rows - d->record_row : 0;
         if (left == 0) {
             /* A record is a batch: nobody can tell whether the next one is there without waiting for it. */
             if (eager && rows > 0) break;
@@ -251,6 +323,7 @@ static int open_first(gm_rows *d, gm_error *e) {
     if (d->schema != NULL) {
         d->features = d->schema->features;
         if (gm_encoder_open(&d->encoder, d->schema, e) < 0) return -1;
+        d->need_label = d->choice.need_label || (d->choice.fold.count > 0 && d->schema->label != NULL);
         if (d->need_label && d->schema->label == NULL)
             return gm_fail(e, "the model knows no label (data: %s)", d->schema->source);
     }
@@ -266,13 +339,17 @@ static int open_first(gm_rows *d, gm_error *e) {
         return gm_fail_usage(e, "%s is %s: a model or a label must say how its columns are encoded", d->name,
                              gm_data_kind_text(kind));
     }
+    if (d->choice.id != NULL && kind != GM_DATA_CSV) {
+        return gm_fail(e, "%s is %s, which has no column '%s': only CSV has", d->name, gm_data_kind_text(kind),
+                       d->choice.id);
+    }
     if (kind == GM_DATA_IDX) return open_idx(d, e);
     if (kind == GM_DATA_STREAM) return open_stream(d, e) < 0 || next_record(d, e) < 0 ? -1 : 0;
     return open_csv(d, e);
 }
 
-gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
-                      size_t max_tensor, gm_error *e) {
+gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, const gm_data_choice *choice,
+                      gm_error *e) {
     if (file_count == 0) {
         gm_fail_usage(e, "no data file was named");
         return NULL;
@@ -281,8 +358,9 @@ gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *sc
     if (d == NULL) return NULL;
     d->fd = -1;
     d->schema = schema;
-    d->need_label = need_label;
-    d->max_tensor = max_tensor;
+    d->choice = *choice;
+    d->need_label = choice->need_label;
+    d->folds.fold = choice->fold;
     d->encoder.schema = schema;
     d->record = gm_record_new(e);
     if (d->record == NULL || copy_files(d, files, file_count, e) < 0 || open_first(d, e) < 0) {
@@ -300,9 +378,12 @@ void gm_rows_close(gm_rows *d) {
     gm_idx_free(d->idx);
     gm_pixels_close(&d->pixels);
     gm_record_free(d->record);
+    gm_folds_close(&d->folds);
     for (size_t i = 0; i < d->file_count; i++) free(d->files[i]);
     free(d->files);
     free(d->cells);
+    free(d->ids);
+    free(d->id_text);
     free(d->bytes);
     free(d->label_bytes);
     free(d);
@@ -310,6 +391,10 @@ void gm_rows_close(gm_rows *d) {
 
 bool gm_rows_labelled(const gm_rows *d) {
     return d->labelled;
+}
+
+const gm_field *gm_rows_ids(const gm_rows *d) {
+    return d->ids;
 }
 
 size_t gm_rows_features(const gm_rows *d) {

@@ -1,6 +1,7 @@
 /* schema_scan.c: describing a data file in one pass and in constant memory, but for the categories.
  */
 #include "gm/data.h"
+#include "csv_ahead.h"
 #include "encode.h"
 #include "source.h"
 #include "text.h"
@@ -42,20 +43,6 @@ static void scan_free(scan *s) {
 
 /* ---- CSV ---- */
 
-static int no_label(const gm_csv *csv, const char *file, const char *label, gm_error *e) {
-    const size_t count = gm_csv_columns(csv);
-    const char **names = gm_new(count + 1, sizeof *names, e);
-    char shown[GM_VISIBLE], proposed[GM_VISIBLE];
-    if (names == NULL) return -1;
-    for (size_t i = 0; i < count; i++) names[i] = gm_csv_column(csv, i);
-    names[count] = NULL;
-    const char *meant = gm_did_you_mean(label, names);
-    free(names);
-    gm_visible_text(label, shown);
-    if (meant == NULL) return gm_fail(e, "%s: no label column '%s'", file, shown);
-    return gm_fail(e, "%s: no label column '%s' (did you mean '%s'?)", file, shown, gm_visible_text(meant, proposed));
-}
-
 /* Takes the columns from the first file's header. */
 static int take_columns(scan *s, const gm_csv *csv, const char *file, gm_error *e) {
     const size_t count = gm_csv_columns(csv);
@@ -76,7 +63,7 @@ static int match_columns(scan *s, const gm_csv *csv, const char *file, const cha
     char shown[GM_VISIBLE];
     const size_t count = gm_csv_columns(csv);
     const long label = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
-    if (s->label != NULL && label < 0) return no_label(csv, file, s->label, e);
+    if (s->label != NULL && label < 0) return gm_csv_no_column(csv, file, "label column", s->label, e);
     if (s->columns == NULL && take_columns(s, csv, file, e) < 0) return -1;
     s->label_place = (size_t)label;
     for (size_t i = 0; i < s->names.count; i++) {

@@ -52,9 +52,9 @@ static int read_all(gm_table *t, gm_rows *d, const char *file, gm_error *e) {
     return t->rows > 0 ? 0 : gm_fail(e, "%s: no rows", file);
 }
 
-gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, bool need_label,
-                        size_t max_tensor, gm_error *e) {
-    gm_rows *d = gm_rows_open(files, file_count, schema, need_label, max_tensor, e);
+gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema, const gm_data_choice *choice,
+                        gm_error *e) {
+    gm_rows *d = gm_rows_open(files, file_count, schema, choice, e);
     gm_table *t = d != NULL ? gm_new_zeroed(1, sizeof *t, e) : NULL;
     if (t == NULL) {
         gm_rows_close(d);

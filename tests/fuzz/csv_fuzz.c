@@ -74,7 +74,7 @@ static void check_copy(const uint8_t *data, size_t size) {
 static void check_rows(char *const *files, const gm_schema *s) {
     gm_error e = {.text = ""};
     if (s->features > 4096) return;
-    gm_rows *d = gm_rows_open(files, 1, s, s->label != NULL, 0, &e);
+    gm_rows *d = gm_rows_open(files, 1, s, &(gm_data_choice){.need_label = s->label != NULL}, &e);
     REQUIRE(d != NULL);
     float *x = malloc(8 * s->features * sizeof *x);
     int32_t y[8];

@@ -11,8 +11,8 @@
 static void check_table(char *const *files, size_t count, const gm_schema *s) {
     gm_error e = {.text = ""};
     if (s->features > 4096 || s->rows > 4096) return;
-    gm_table *t = gm_table_load(files, count, s, s->label != NULL, 0, &e);
-    gm_rows *d = gm_rows_open(files, count, s, s->label != NULL, 0, &e);
+    gm_table *t = gm_table_load(files, count, s, &(gm_data_choice){.need_label = s->label != NULL}, &e);
+    gm_rows *d = gm_rows_open(files, count, s, &(gm_data_choice){.need_label = s->label != NULL}, &e);
     REQUIRE(t != NULL && d != NULL && gm_table_rows(t) == s->rows && gm_table_labelled(t) == (s->label != NULL));
     float *x = malloc(2 * s->features * sizeof *x), *picked = x + s->features;
     int32_t y = 0, picked_y = 0;

@@ -102,8 +102,8 @@ static void test_same_bits(void) {
         float x[ROWS * PIXELS], picked[ROWS * PIXELS];
         int32_t y[ROWS], picked_y[ROWS];
         uint32_t numbers[ROWS];
-        gm_rows *d = gm_rows_open(pictures_and_labels, 2, s, true, 0, &e);
-        gm_table *t = gm_table_load(pictures_and_labels, 2, s, true, 0, &e);
+        gm_rows *d = gm_rows_open(pictures_and_labels, 2, s, &(gm_data_choice){.need_label = true}, &e);
+        gm_table *t = gm_table_load(pictures_and_labels, 2, s, &(gm_data_choice){.need_label = true}, &e);
         CHECK(d != NULL && t != NULL);
         if (d == NULL || t == NULL) return;
         CHECK(gm_rows_labelled(d) && gm_rows_features(d) == PIXELS && gm_table_rows(t) == ROWS &&
@@ -138,7 +138,7 @@ static const char *load_message(const gm_schema *s) {
         CHECK(scanned == NULL);
         gm_schema_free(scanned);
     } else {
-        gm_table *t = gm_table_load(pictures_and_labels, 2, s, true, 0, &e);
+        gm_table *t = gm_table_load(pictures_and_labels, 2, s, &(gm_data_choice){.need_label = true}, &e);
         CHECK(t == NULL);
         gm_table_free(t);
     }
@@ -244,10 +244,10 @@ static void test_unlabelled(void) {
     gm_schema *s = scan_pair("none");
     gm_error e;
     float x[PIXELS];
-    gm_rows *d = gm_rows_open(pictures_and_labels, 1, s, false, 0, &e);
+    gm_rows *d = gm_rows_open(pictures_and_labels, 1, s, &(gm_data_choice){0}, &e);
     CHECK(d != NULL && !gm_rows_labelled(d) && gm_rows_next(d, 1, true, x, NULL, &e) == 1 && x[1] == pixel(0, 1));
     gm_rows_close(d);
-    d = gm_rows_open(pictures_and_labels, 1, s, true, 0, &e);
+    d = gm_rows_open(pictures_and_labels, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d == NULL);
     CHECK_TEXT(e.text, "pictures: no file of labels is among the IDX files");
     gm_rows_close(d);
@@ -259,7 +259,7 @@ static void test_several(void) {
     char *files[] = {pictures_and_labels[0], pictures_and_labels[0], pictures_and_labels[1], pictures_and_labels[1]};
     gm_schema *s = scan_pair("none");
     gm_error e;
-    gm_table *t = gm_table_load(files, 4, s, true, 0, &e);
+    gm_table *t = gm_table_load(files, 4, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(t != NULL && gm_table_rows(t) == 2 * ROWS && gm_table_labelled(t));
     const uint32_t number = ROWS + 4;
     float x[PIXELS];
@@ -267,7 +267,7 @@ static void test_several(void) {
     if (t != NULL) gm_table_pick(t, 1, &number, x, &y);
     CHECK(y == 1 && x[3] == pixel(4, 3));
     gm_table_free(t);
-    t = gm_table_load(files, 3, s, true, 0, &e);
+    t = gm_table_load(files, 3, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(t == NULL);
     CHECK_TEXT(e.text, "2 files of pictures but 1 of labels");
     gm_table_free(t);
@@ -302,11 +302,11 @@ static void test_standard_input(void) {
     gm_error e;
     float x[ROWS * PIXELS];
     put_on_input(bytes, make_pictures(bytes), true);
-    gm_rows *d = gm_rows_open(files, 1, s, false, 0, &e);
+    gm_rows *d = gm_rows_open(files, 1, s, &(gm_data_choice){0}, &e);
     CHECK(d != NULL && gm_rows_next(d, ROWS, false, x, NULL, &e) == ROWS && x[PIXELS * 3] == pixel(3, 0));
     gm_rows_close(d);
     put_on_input(bytes, 40, true);
-    d = gm_rows_open(files, 1, s, false, 0, &e);
+    d = gm_rows_open(files, 1, s, &(gm_data_choice){0}, &e);
     CHECK(d != NULL && gm_rows_next(d, ROWS, false, x, NULL, &e) == -1);
     CHECK_TEXT(e.text, "standard input: cut off: 30 pictures of 2x3 declared, 4 there");
     gm_rows_close(d);

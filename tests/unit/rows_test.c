@@ -18,7 +18,8 @@ static const char *open_message(char *const *files, size_t count, const gm_schem
     static gm_error e;
     snprintf(e.text, sizeof e.text, "no error");
     e.usage = false;
-    gm_rows *d = gm_rows_open(files, count, s, need_label, GM_MAX_TENSOR_DEFAULT, &e);
+    gm_rows *d = gm_rows_open(files, count, s,
+                              &(gm_data_choice){.need_label = need_label, .max_tensor = GM_MAX_TENSOR_DEFAULT}, &e);
     float x[64];
     int32_t y[8];
     while (d != NULL && gm_rows_next(d, 2, false, x, gm_rows_labelled(d) ? y : NULL, &e) > 0) continue;
@@ -33,7 +34,7 @@ static void test_csv(void) {
     int32_t y[3];
     /* Columns in another order, one too many. */
     put_text("new.csv", "k,b,extra,a,colour\ny,5,zzz,10,red\nx,6,,5,blue\n");
-    gm_rows *d = gm_rows_open(two_files, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(two_files, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL && gm_rows_labelled(d) && gm_rows_features(d) == 4);
     CHECK(d != NULL && gm_rows_next(d, 3, false, x, y, &e) == 2);
     const float expected[8] = {1, 1, 0, 0, 0.5f, 0, 1, 0.5f};
@@ -50,7 +51,7 @@ static void test_csv_several(void) {
     int32_t y[5];
     put_text("new.csv", "a,colour,b,k\n0,red,5,x\n1,red,5,x\n2,red,5,y\n");
     put_text("more.csv", "k,a,b,colour\ny,3,5,red\n\"x\",4,5,red\n");
-    gm_rows *d = gm_rows_open(two_files, 2, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL && gm_rows_next(d, 2, false, x, y, &e) == 2 && gm_rows_next(d, 2, false, x, y, &e) == 2);
     CHECK(y[0] == 1 && y[1] == 1 && x[4] == 0.3f);
     CHECK(d != NULL && gm_rows_next(d, 2, false, x, y, &e) == 1 && y[0] == 0 && x[0] == 0.4f);
@@ -68,7 +69,7 @@ static void test_csv_labels(void) {
     float x[4];
     put_text("new.csv", "a,colour,b\n0,red,5\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: no label column 'k'");
-    gm_rows *d = gm_rows_open(two_files, 1, s, false, 0, &e);
+    gm_rows *d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
     CHECK(d != NULL && !gm_rows_labelled(d) && gm_rows_next(d, 1, false, x, NULL, &e) == 1);
     gm_rows_close(d);
     put_text("new.csv", "a,colour,b,k\n0,red,5,x\n0,red,5,11\n");
@@ -77,7 +78,7 @@ static void test_csv_labels(void) {
     put_text("new.csv", "a,colour,b,k\n0,red,5,\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 2, column 'k': empty; a class belongs here");
     /* Labels that nobody asks for are not read. */
-    d = gm_rows_open(two_files, 1, s, false, 0, &e);
+    d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
     CHECK(d != NULL && gm_rows_labelled(d) && gm_rows_next(d, 1, false, x, NULL, &e) == 1);
     gm_rows_close(d);
     gm_schema_free(s);
@@ -116,7 +117,7 @@ static void test_number_classes(void) {
     put_text("old.csv", "a,k\n1,10\n2,9\n");
     gm_schema *s = schema_of("old.csv", "k", "none");
     put_text("new.csv", "a,k\n1,9.0\n2,1e1\n3,09\n");
-    gm_rows *d = gm_rows_open(two_files, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(two_files, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL && gm_rows_next(d, 3, false, x, y, &e) == 3 && y[0] == 0 && y[1] == 1 && y[2] == 0);
     gm_rows_close(d);
     gm_schema_free(s);
@@ -127,8 +128,8 @@ static void test_table(void) {
     char *files[] = {files_wine};
     gm_error e;
     gm_schema *s = schema_of(files_wine, "cultivar", "standard");
-    gm_table *t = gm_table_load(files, 1, s, true, 0, &e);
-    gm_rows *d = gm_rows_open(files, 1, s, true, 0, &e);
+    gm_table *t = gm_table_load(files, 1, s, &(gm_data_choice){.need_label = true}, &e);
+    gm_rows *d = gm_rows_open(files, 1, s, &(gm_data_choice){.need_label = true}, &e);
     float x[178 * 13], picked[178 * 13];
     int32_t y[178], picked_y[178];
     uint32_t numbers[178];
@@ -152,7 +153,7 @@ static void test_table_one_hot(void) {
     gm_schema *s = small_schema();
     gm_error e;
     char *files[] = {(char[]){"old.csv"}};
-    gm_table *t = gm_table_load(files, 1, s, false, 0, &e);
+    gm_table *t = gm_table_load(files, 1, s, &(gm_data_choice){0}, &e);
     const uint32_t numbers[3] = {1, 0, 1};
     float x[12];
     int32_t y[3];
@@ -162,7 +163,7 @@ static void test_table_one_hot(void) {
     CHECK(memcmp(x, expected, sizeof x) == 0 && y[0] == 1 && y[1] == 0 && y[2] == 1);
     gm_table_free(t);
     put_text("new.csv", "a,colour,b,k\n");
-    t = gm_table_load(two_files, 1, s, false, 0, &e);
+    t = gm_table_load(two_files, 1, s, &(gm_data_choice){0}, &e);
     CHECK(t == NULL);
     CHECK_TEXT(e.text, "new.csv: no rows behind the header");
     gm_table_free(t);
@@ -178,7 +179,7 @@ static void test_standard_input(void) {
     int32_t y[2];
     static const char text[] = "a,colour,b,k\n0,red,5,x\n10,blue,5,y\n";
     put_on_input(text, sizeof text - 1, true);
-    gm_rows *d = gm_rows_open(input, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(input, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL && gm_rows_next(d, 2, false, x, y, &e) == 2 && y[1] == 1 && x[4] == 1);
     gm_rows_close(d);
     put_on_input("", 0, true);
@@ -197,7 +198,7 @@ static void test_eager(void) {
     static const char text[] = "a,colour,b,k\n0,red,5,x\n10,blue,5,y\n3,r";
     static const char rest[] = "ed,5,x\n";
     const int end = put_on_input(text, sizeof text - 1, false);
-    gm_rows *d = gm_rows_open(input, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(input, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL);
     if (d == NULL) return;
     CHECK(gm_rows_next(d, 10, true, x, y, &e) == 2);
@@ -228,7 +229,7 @@ static void test_slow_first_bytes(void) {
         _exit(0);
     }
     close(end);
-    gm_rows *d = gm_rows_open(input, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(input, 1, s, &(gm_data_choice){.need_label = true}, &e);
     float x[2];
     int32_t y[2];
     CHECK(d != NULL && gm_rows_next(d, 2, false, x, y, &e) == 2 && x[1] == 2 && y[1] == 1);
@@ -255,7 +256,7 @@ static void test_named_pipe(void) {
         }
         _exit(0);
     }
-    gm_rows *d = gm_rows_open(files, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(files, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL && gm_rows_next(d, 2, false, x, y, &e) == 2 && x[4] == 1);
     gm_rows_close(d);
     int status = -1;
@@ -304,7 +305,7 @@ static void test_stream(void) {
     put_stream("a.gms", 4, true, 0);
     put_stream("b.gms", 4, true, 0);
     CHECK(gm_data_is_stream("a.gms") && !gm_data_is_stream(files_wine) && !gm_data_is_stream("nothing"));
-    gm_rows *d = gm_rows_open(stream_files, 2, NULL, false, GM_MAX_TENSOR_DEFAULT, &e);
+    gm_rows *d = gm_rows_open(stream_files, 2, NULL, &(gm_data_choice){.max_tensor = GM_MAX_TENSOR_DEFAULT}, &e);
     CHECK(d != NULL && gm_rows_labelled(d) && gm_rows_features(d) == 4);
     if (d == NULL) return;
     CHECK(gm_rows_next(d, 3, false, x, y, &e) == 3 && x[11] == 11 && y[0] == 0 && y[1] == 1);
@@ -312,7 +313,8 @@ static void test_stream(void) {
     CHECK(gm_rows_next(d, 10, false, x, y, &e) == 5 && x[0] == 0 && x[19] == 19);
     CHECK(gm_rows_next(d, 10, false, x, y, &e) == 0 && gm_rows_next(d, 10, false, x, y, &e) == 0);
     gm_rows_close(d);
-    gm_table *t = gm_table_load(stream_files, 2, NULL, true, GM_MAX_TENSOR_DEFAULT, &e);
+    gm_table *t = gm_table_load(stream_files, 2, NULL,
+                                &(gm_data_choice){.need_label = true, .max_tensor = GM_MAX_TENSOR_DEFAULT}, &e);
     const uint32_t number = 8;
     CHECK(t != NULL && gm_table_rows(t) == 10 && gm_table_features(t) == 4);
     if (t != NULL) gm_table_pick(t, 1, &number, x, y);
@@ -377,7 +379,8 @@ static void test_stream_from_pipe(void) {
     close(ends[1]);
     CHECK(dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
     close(ends[0]);
-    gm_rows *d = gm_rows_open(input, 1, NULL, true, GM_MAX_TENSOR_DEFAULT, &e);
+    gm_rows *d =
+        gm_rows_open(input, 1, NULL, &(gm_data_choice){.need_label = true, .max_tensor = GM_MAX_TENSOR_DEFAULT}, &e);
     CHECK(d != NULL && gm_rows_next(d, 10, false, x, y, &e) == 5 && x[19] == 19);
     gm_rows_close(d);
 }
@@ -401,7 +404,7 @@ static void test_slow_stream(void) {
         _exit(gm_write_all(end, bytes + 4, (size_t)n - 4) < 0);
     }
     close(end);
-    gm_rows *d = gm_rows_open(input, 1, NULL, false, GM_MAX_TENSOR_DEFAULT, &e);
+    gm_rows *d = gm_rows_open(input, 1, NULL, &(gm_data_choice){.max_tensor = GM_MAX_TENSOR_DEFAULT}, &e);
     CHECK(d != NULL && gm_rows_next(d, 10, false, x, NULL, &e) == 5);
     gm_rows_close(d);
     CHECK(waitpid(child, NULL, 0) == child);

@@ -194,7 +194,7 @@ static void round_trip(const char *file, const char *label, const char *scale) {
     if (s == NULL) return;
     char *files[] = {(char *)(uintptr_t)file};
     gm_error e;
-    gm_rows *d = gm_rows_open(files, 1, s, true, 0, &e);
+    gm_rows *d = gm_rows_open(files, 1, s, &(gm_data_choice){.need_label = true}, &e);
     CHECK(d != NULL);
     float *x = malloc(s->rows * s->features * sizeof *x);
     int32_t *y = malloc(s->rows * sizeof *y);
