@@ -78,6 +78,18 @@ static void model_head(const gm_model *m, char *out, size_t size) {
              spec->init, spec->seed);
 }
 
+/* How its scores become probabilities, as gm-classify --calibrate found. */
+static void show_calibration(const gm_model *m) {
+    gm_calibration c = gm_model_calibration(m, gm_model_step(m));
+    if (c.kind == GM_PLATT)
+        printf("  calibrated: p = sigmoid(%.6g s %c %.6g)", c.slope, c.offset < 0 ? '-' : '+', fabs(c.offset));
+    else if (c.kind == GM_TEMPERATURE)
+        printf("  calibrated: p = softmax(%.6g s)", c.slope);
+    else if (c.rows > 0)
+        printf("  calibration is stale: fitted at step %" PRIu64, c.step);
+    if (c.rows > 0) printf(", on %" PRIu64 " rows\n", c.rows);
+}
+
 static void show_model(const gm_model *m) {
     const gm_net *net = gm_model_spec_of(m)->net;
     char text[1024], input[512];
@@ -98,6 +110,7 @@ static void show_model(const gm_model *m) {
     }
     printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
     if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));
+    show_calibration(m);
 }
 
 /* ---- JSON ---- */
@@ -164,6 +177,11 @@ static int show_model_json(const gm_model *m, gm_error *e) {
     if (!v) return -1;
     if (gm_map_set(v, "step", gm_value_int((int64_t)gm_model_step(m))) != 0 ||
         gm_map_set(v, "parameters", gm_value_int((int64_t)gm_model_spec_of(m)->net->numbers)) != 0) {
+        gm_value_free(v);
+        return gm_fail(e, "out of memory");
+    }
+    gm_calibration c = gm_model_calibration(m, gm_model_step(m));
+    if (c.kind != GM_UNCALIBRATED && gm_map_set(v, "calibration", gm_calibration_value(&c, e)) != 0) {
         gm_value_free(v);
         return gm_fail(e, "out of memory");
     }

@@ -80,6 +80,16 @@ static platt_slope platt_derive(const fit *f, double slope, double offset) {
     return d;
 }
 
+/* How far the largest and the smallest score are from each other. */
+static double spread(const fit *f) {
+    double low = (double)f->scores[0], high = low;
+    for (size_t i = 1; i < f->rows; i++) {
+        low = fmin(low, (double)f->scores[i]);
+        high = fmax(high, (double)f->scores[i]);
+    }
+    return high - low;
+}
+
 /* Newton's method with backtracking, in units of the scores' root mean square, so that no scale is too small or large.
  */
 static int fit_platt(const fit *f, gm_calibration *c, gm_error *e) {
@@ -104,7 +114,7 @@ static int fit_platt(const fit *f, gm_calibration *c, gm_error *e) {
         loss = next;
     }
     *c = (gm_calibration){.kind = GM_PLATT, .slope = slope, .offset = offset, .rows = f->rows};
-    return gm_calibration_good(c) ? 0 : no_slope(slope, e);
+    return gm_calibration_good(c) && slope * spread(f) > 1e-9 ? 0 : no_slope(slope, e);
 }
 
 /* ---- a score for each class: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", 2017 ---- */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define TRIES 3 /* copies, before there is none: two may have been written during one */
+
 static uint64_t checksum_of(const gm_kept_calibration *k) {
     const size_t from = offsetof(gm_kept_calibration, serial);
     return XXH64((const unsigned char *)k + from, sizeof *k - from, 0);
@@ -30,8 +32,12 @@ static int latest(const gm_kept_calibration kept[2]) {
 
 gm_calibration gm_model_calibration(const gm_model *m, uint64_t step) {
     gm_kept_calibration kept[2]; /* a copy, because a writer may be at it */
-    memcpy(kept, m->control->calibrations, sizeof kept);
-    int at = latest(kept);
+    int at = -1;
+    for (int i = 0; i < TRIES && at < 0; i++) {
+        memcpy(kept, m->control->calibrations, sizeof kept);
+        at = latest(kept);
+        atomic_thread_fence(memory_order_seq_cst);
+    }
     if (at < 0) return (gm_calibration){.kind = GM_UNCALIBRATED};
     if (kept[at].step == step) return content_of(&kept[at]);
     return (gm_calibration){.kind = GM_UNCALIBRATED, .step = kept[at].step, .rows = kept[at].rows};
