@@ -7,7 +7,9 @@
 #include <string.h>
 
 typedef struct batch {
-    const char *model, *label, *scale;
+    const char *model, *label, *scale, *separator, *fold_text;
+    bool no_header, hold_out;
+    gm_fold fold;
     gm_list train;
     size_t rows;
     uint64_t steps, epochs, seed;
@@ -36,6 +38,13 @@ static const gm_option options[] = {
      0, 0},
     {"scale", 0, GM_OPTION_TEXT, offsetof(batch, scale), "TEXT",
      "without a model: none (default), standard or range:LOW,HIGH", 0, 0},
+    {"separator", 0, GM_OPTION_TEXT, offsetof(batch, separator), "MARK",
+     "without a model: what stands between fields (default ,)", 0, 0},
+    {"no-header", 0, GM_OPTION_FLAG, offsetof(batch, no_header), NULL,
+     "without a model: the first row is data, columns are c1, c2, ...", 0, 0},
+    {"fold", 0, GM_OPTION_TEXT, offsetof(batch, fold_text), "I/K[:SEED]", "only the rows of fold I of K", 0, 0},
+    {"hold-out", 0, GM_OPTION_FLAG, offsetof(batch, hold_out), NULL, "with --fold: all rows but those of the fold", 0,
+     0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 /* The schema of a model file, if it has one and none was found yet; lowers *step to the model's. */
@@ -65,26 +74,30 @@ static int batch_consult(batch *s, const char *path, uint64_t *step, gm_error *e
 /* Streams bring their tensors encoded; for all else a schema is needed, from a model or from one look at the files. */
 static int batch_schema(batch *s, gm_call *call, gm_error *e) {
     if (s->schema) {
-        if (s->label || s->scale)
-            return gm_fail_usage(e,
-                                 "the model knows label and scaling: --label and --scale are for data without a model");
+        if (s->label || s->scale || s->separator || s->no_header)
+            return gm_fail_usage(e, "the model knows how its data are written: --label, --scale, --separator and "
+                                    "--no-header are for data without a model");
         return 0;
     }
     if (gm_data_is_stream(call->arguments[0])) return 0;
-    gm_scale scale;
-    if (gm_scale_parse(s->scale ? s->scale : "none", &scale, e) != 0) return -1;
+    /* what rows are scaled by is learnt outside of the fold, also for the rows inside */
+    gm_scan_choice choice = {.label = s->label, .fold = s->fold, .form.no_header = s->no_header};
+    choice.fold.rest = true;
+    if (gm_scale_parse(s->scale ? s->scale : "none", &choice.scale, e) != 0) return -1;
+    if (s->separator && gm_separator_parse(s->separator, &choice.form.separator, e) != 0) return -1;
     for (int i = 0; i < call->argument_count; i++)
         if (strcmp(call->arguments[i], "-") == 0)
             return gm_fail_usage(e,
                                  "standard input cannot be read twice: name a model that knows the columns (-m MODEL)");
-    s->schema = gm_schema_scan(call->arguments, (size_t)call->argument_count, s->label, scale, e);
+    s->schema = gm_schema_scan(call->arguments, (size_t)call->argument_count, &choice, e);
     return s->schema ? 0 : -1;
 }
 
 static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
-    s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema,
-                             &(gm_data_choice){.max_tensor = call->max_tensor}, e);
+    const gm_data_choice choice = {.max_tensor = call->max_tensor, .fold = s->fold};
+    s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema, &choice, e);
     if (!s->table) return -1;
+    gm_table_notes(s->table, gm_say_note, call->tool->name);
     size_t rows = gm_table_rows(s->table);
     if (s->rows > rows)
         return gm_fail(e, "a batch of %zu rows is larger than the data (%zu rows): give a smaller -b", s->rows, rows);
@@ -95,6 +108,14 @@ static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
     return s->order ? 0 : -1;
 }
 
+static int batch_fold(batch *s, gm_error *e) {
+    if (s->hold_out && !s->fold_text) return gm_fail_usage(e, "--hold-out goes with --fold I/K");
+    if (!s->fold_text) return 0;
+    if (gm_fold_parse(s->fold_text, &s->fold, e) != 0) return gm_fail_within(e, "--fold: ");
+    s->fold.rest = s->hold_out;
+    return 0;
+}
+
 static int batch_open(gm_call *call, gm_error *e) {
     batch *s = call->state;
     if (!s->rows) s->rows = 128;
@@ -103,13 +124,14 @@ static int batch_open(gm_call *call, gm_error *e) {
         return gm_fail_usage(e, "--train needs an end: -n STEPS or -e EPOCHS");
     if (s->steps && s->epochs) return gm_fail_usage(e, "-n STEPS and -e EPOCHS exclude each other");
     if (!s->train.count && (s->steps || s->epochs)) return gm_fail_usage(e, "-n and -e go with --train");
+    if (batch_fold(s, e) != 0) return -1;
     uint64_t step = UINT64_MAX, ignored = UINT64_MAX;
     if (s->model && batch_consult(s, s->model, &ignored, e) != 0) return -1;
     for (size_t i = 0; i < s->train.count; i++)
         if (batch_consult(s, s->train.items[i], &step, e) != 0) return -1;
     if (batch_schema(s, call, e) != 0) return -1;
     if (s->train.count) return batch_train(s, call, step, e);
-    const gm_data_choice choice = {.need_label = s->label != NULL, .max_tensor = call->max_tensor};
+    const gm_data_choice choice = {.need_label = s->label != NULL, .max_tensor = call->max_tensor, .fold = s->fold};
     s->source = gm_rows_open(call->arguments, (size_t)call->argument_count, s->schema, &choice, e);
     return s->source ? 0 : -1;
 }
@@ -151,18 +173,19 @@ static int batch_step(batch *s, gm_record *r, gm_error *e) {
     return 1;
 }
 
-static int batch_pass(batch *s, gm_record *r, gm_error *e) {
+static int batch_pass(batch *s, const gm_call *call, gm_record *r, gm_error *e) {
     float *x;
     int32_t *y;
     if (batch_tensors(r, s->rows, gm_rows_features(s->source), gm_rows_labelled(s->source), &x, &y, e) != 0) return -1;
     long got = gm_rows_next(s->source, s->rows, false, x, y, e);
+    if (got == 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
     if (got <= 0) return (int)got;
     return gm_record_shorten(r, (size_t)got, e) == 0 ? 1 : -1;
 }
 
 static int batch_process(gm_call *call, gm_record *r, gm_error *e) {
     batch *s = call->state;
-    return s->table ? batch_step(s, r, e) : batch_pass(s, r, e);
+    return s->table ? batch_step(s, r, e) : batch_pass(s, call, r, e);
 }
 
 static void batch_close(gm_call *call) {
@@ -176,8 +199,8 @@ static void batch_close(gm_call *call) {
 const gm_tool gm_batch_tool = {
     .name = "gm-batch",
     .purpose = "Reads CSV, IDX or stream files and writes their rows as batches: tensors x and, with a label, y.",
-    .synopsis = "[-m MODEL] [-b ROWS] FILE...\n       gm-batch --train MODEL,... (-n STEPS | -e EPOCHS) [-b ROWS] [-s "
-                "SEED] FILE...",
+    .synopsis = "[-m MODEL] [-b ROWS] [--fold I/K [--hold-out]] FILE...\n       gm-batch --train MODEL,... (-n STEPS | "
+                "-e EPOCHS) [-b ROWS] [-s SEED] [--fold I/K [--hold-out]] FILE...",
     .options = options,
     .state_size = sizeof(batch),
     .role = GM_SOURCE,

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 typedef struct init {
-    const char *output, *name, *optimizer, *initializer, *label, *scale, *from;
+    const char *output, *name, *optimizer, *initializer, *label, *scale, *from, *separator, *fold;
     uint64_t seed;
-    gm_list data;
-    bool force;
+    gm_list data, categorical, numeric, missing;
+    bool force, no_header, hold_out;
     gm_model_spec spec;
     gm_state state;
     gm_schema *schema;
@@ -31,22 +31,43 @@ static const gm_option options[] = {
     {"label", 0, GM_OPTION_TEXT, offsetof(init, label), "COLUMN", "the column of the data that holds the class", 0, 0},
     {"scale", 0, GM_OPTION_TEXT, offsetof(init, scale), "TEXT", "none, standard or range:LOW,HIGH (default standard)",
      0, 0},
+    {"categorical", 0, GM_OPTION_LIST, offsetof(init, categorical), "COLUMN,...",
+     "columns whose values are names, even if they look like numbers", 0, 0},
+    {"numeric", 0, GM_OPTION_LIST, offsetof(init, numeric), "COLUMN,...",
+     "columns whose values are numbers, whatever the first one is", 0, 0},
+    {"missing", 0, GM_OPTION_LIST, offsetof(init, missing), "TEXT,...",
+     "what stands for a missing number (default NA,N/A,NaN,nan,null,NULL,?,-)", 0, 0},
+    {"separator", 0, GM_OPTION_TEXT, offsetof(init, separator), "MARK", "what stands between fields (default ,)", 0, 0},
+    {"no-header", 0, GM_OPTION_FLAG, offsetof(init, no_header), NULL, "the first row is data, columns are c1, c2, ...",
+     0, 0},
+    {"fold", 0, GM_OPTION_TEXT, offsetof(init, fold), "I/K[:SEED]", "fold I of K of the rows...", 0, 0},
+    {"hold-out", 0, GM_OPTION_FLAG, offsetof(init, hold_out), NULL,
+     "... is held out: the model knows the other rows only", 0, 0},
     {"from", 0, GM_OPTION_TEXT, offsetof(init, from), "CHECKPOINT",
      "restore what gm-save or gm-step --checkpoint wrote", 0, 0},
     {"force", 0, GM_OPTION_FLAG, offsetof(init, force), NULL, "replace an existing file", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
+/* What describes --data was given. */
+static bool describes(const init *s) {
+    return s->label || s->scale || s->separator || s->no_header || s->fold || s->hold_out || s->categorical.count ||
+           s->numeric.count || s->missing.count;
+}
+
 static int init_open(gm_call *call, gm_error *e) {
     init *s = call->state;
     if (!s->output) return gm_fail_usage(e, "-o MODEL is missing");
     if (s->from) {
-        if (call->argument_count || s->optimizer || s->initializer || s->data.count || s->label || s->scale || s->seed)
+        if (call->argument_count || s->optimizer || s->initializer || s->data.count || describes(s) || s->seed)
             return gm_fail_usage(e, "--from restores the whole model: only -o, --name and --force go with it");
         return 0;
     }
     if (call->argument_count < 2)
         return gm_fail_usage(e, "INPUT and at least one LAYER are needed, as in `20 dense:128:leaky dense:64:tanh`");
-    if ((s->label || s->scale) && !s->data.count) return gm_fail_usage(e, "--label and --scale go with --data");
+    if (describes(s) && !s->data.count)
+        return gm_fail_usage(e, "--label, --scale and whatever else describes data go with --data");
+    if (s->hold_out != (s->fold != NULL))
+        return gm_fail_usage(e, "--fold I/K and --hold-out go together: a model learns from the rows outside its fold");
     return 0;
 }
 
@@ -66,10 +87,22 @@ static gm_value *provenance(const gm_call *call) {
     return map;
 }
 
+static gm_names names_of(const gm_list *list) {
+    return (gm_names){list->count, list->items};
+}
+
 static int init_data(init *s, gm_words *words, gm_error *e) {
-    gm_scale scale;
-    if (gm_scale_parse(s->scale ? s->scale : "standard", &scale, e) != 0) return -1;
-    s->schema = gm_schema_scan(s->data.items, s->data.count, s->label, scale, e);
+    const gm_names missing = names_of(&s->missing);
+    gm_scan_choice choice = {.label = s->label,
+                             .form.no_header = s->no_header,
+                             .categorical = names_of(&s->categorical),
+                             .numeric = names_of(&s->numeric),
+                             .marks = missing.count ? &missing : NULL};
+    if (gm_scale_parse(s->scale ? s->scale : "standard", &choice.scale, e) != 0) return -1;
+    if (s->separator && gm_separator_parse(s->separator, &choice.form.separator, e) != 0) return -1;
+    if (s->fold && gm_fold_parse(s->fold, &choice.fold, e) != 0) return gm_fail_within(e, "--fold: ");
+    choice.fold.rest = s->hold_out;
+    s->schema = gm_schema_scan(s->data.items, s->data.count, &choice, e);
     if (!s->schema) return -1;
     *words = (gm_words){s->schema->features, s->schema->class_count};
     s->spec.schema = gm_schema_value(s->schema, e);
@@ -129,24 +162,39 @@ static int name_model(const init *s, char name[GM_NAME_MAX + 1], gm_error *e) {
     return 0;
 }
 
+static void put_count(size_t n, const char *what) {
+    if (n) printf("%zu %s column%s, ", n, what, n == 1 ? "" : "s");
+}
+
+static void put_classes(const gm_schema *schema) {
+    enum { NAMED = 20 };
+    if (!schema->class_count) return;
+    printf("%zu classes (", schema->class_count);
+    for (size_t i = 0; i < schema->class_count && i < NAMED; i++)
+        printf("%s%.40s %zu", i ? ", " : "", schema->classes[i], schema->class_rows[i]);
+    fputs(schema->class_count > NAMED ? ", ...), " : "), ", stdout);
+}
+
 /* "wine.gm: 13 numeric columns, 3 classes (A 59, B 71, C 48), 611 parameters" */
 static void report(const init *s) {
-    char text[512] = "";
-    size_t n = 0;
+    printf("%s: ", s->output);
     if (s->schema) {
         size_t categorical = 0;
         for (size_t i = 0; i < s->schema->column_count; i++) categorical += s->schema->columns[i].categorical;
-        size_t numeric = s->schema->column_count - categorical;
-        if (numeric) n += (size_t)snprintf(text + n, sizeof text - n, "%zu numeric columns, ", numeric);
-        if (categorical) n += (size_t)snprintf(text + n, sizeof text - n, "%zu categorical columns, ", categorical);
-        if (s->schema->class_count)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%zu classes (", s->schema->class_count);
-        for (size_t i = 0; i < s->schema->class_count && n < 300; i++)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%.40s %zu", i ? ", " : "", s->schema->classes[i],
-                                  s->schema->class_rows[i]);
-        if (s->schema->class_count) snprintf(text + n, sizeof text - n, n < 300 ? "), " : ", ...), ");
+        put_count(s->schema->column_count - categorical, "numeric");
+        put_count(categorical, "categorical");
+        put_classes(s->schema);
     }
-    printf("%s: %s%zu parameters\n", s->output, text, s->spec.net->numbers);
+    printf("%zu parameters", s->spec.net->numbers);
+    if (s->fold) printf("; fold %s is held out", s->fold);
+    putchar('\n');
+}
+
+/* Classes that only the fold has that was held out. */
+static void warn(const char *tool, const gm_schema *schema) {
+    for (size_t i = 0; schema && i < schema->class_count; i++)
+        if (!schema->class_rows[i])
+            gm_say(tool, "class '%.40s' cannot be learnt: all of its rows are held out", schema->classes[i]);
 }
 
 static int init_process(gm_call *call, gm_record *r, gm_error *e) {
@@ -156,6 +204,7 @@ static int init_process(gm_call *call, gm_record *r, gm_error *e) {
     if (name_model(s, s->spec.name, e) != 0) return -1;
     if (gm_model_create(s->output, &s->spec, &s->state, s->force, e) != 0) return -1;
     report(s);
+    warn(call->tool->name, s->schema);
     return 0;
 }
 

@@ -68,6 +68,11 @@ small_pair() {
     gm_assert_fails 1 "class.csv: line 9, column 'cultivar'" gm-classify -m wine.gm --eval class.csv
     sed '1s/ash/asche/' wine.csv >column.csv
     gm_assert_fails 1 "column.csv: no column 'ash'" gm-classify -m wine.gm column.csv
+    cut -d , -f 3,5-9,14 wine.csv >columns.csv
+    gm_assert_fails 1 "columns.csv: no columns 'alcohol', 'malic_acid', 'alcalinity_of_ash', 'color_intensity'" gm-classify -m wine.gm columns.csv
+    sed '5s/^[^,]*/0x10/' wine.csv >hex.csv
+    gm_assert_fails 1 "hex.csv: line 5, column 'alcohol': '0x10' is not a number" gm-classify -m wine.gm hex.csv
+    gm_assert_fails 1 "hex.csv: line 5, column 'alcohol': '0x10' is not a number" gm-init -o D.gm --data hex.csv features dense:1
     sed '5s/^[^,]*/1e999/' wine.csv >huge.csv
     gm_assert_fails 1 "huge.csv: line 5, column 'alcohol': '1e999' is not a number" gm-classify -m wine.gm huge.csv
 }
@@ -169,4 +174,108 @@ P
     gm_assert_fails 2 "only be the last stage" gm-pipe 'gm-noise -n 4 --dim 4 | gm-show | gm-log'
     gm_assert_fails 2 "not closed" gm-pipe "gm-noise -n 4 --dim 4 | gm-show --csv 'z"
     gm_assert_fails 2 "gm-noise: --dim: 'x'" gm-pipe 'gm-noise -n 4 --dim x | gm-show'
+}
+
+@test "folds: what tests is never trained on, nor known to the model" {
+    gm-batch --label cultivar --fold 1/5 wine.csv | gm-show --csv x >inside.csv
+    gm-batch --label cultivar --fold 1/5 --hold-out wine.csv | gm-show --csv x >outside.csv
+    gm-batch --label cultivar wine.csv | gm-show --csv x >all.csv
+    gm_assert_equal "$(sort inside.csv <(tail -n +2 outside.csv))" "$(sort all.csv)"
+    gm_assert_equal "$(wc -l <inside.csv)" 37
+    run gm-init -o wine.gm --data wine.csv --label cultivar --fold 1/5 --hold-out features dense:classes:softmax
+    gm_assert_equal "$output" "wine.gm: 13 numeric columns, 3 classes (A 47, B 57, C 38), 42 parameters; fold 1/5 is held out"
+    # the rows outside have the mean 0 in every column, as the model knows them
+    gm-batch -m wine.gm --fold 1/5 --hold-out wine.csv -b 1000 | gm-show --csv x |
+        awk -F, 'NR > 1 { for (i = 1; i <= NF; i++) s[i] += $i } END { for (i in s) if (s[i] > 1e-3 || s[i] < -1e-3) exit 1 }'
+    gm-batch --train wine.gm -n 1 -b 142 --fold 1/5 --hold-out wine.csv | gm-show --csv x | tail -n +2 | sort >trained
+    gm-batch -m wine.gm --fold 1/5 --hold-out wine.csv | gm-show --csv x | tail -n +2 | sort | cmp - trained
+    # another seed, another fold; streams of all rows have the same folds
+    gm-batch --label cultivar --fold 1/5:1 wine.csv | gm-show --csv x >other.csv
+    run ! cmp -s inside.csv other.csv
+    gm-batch --label cultivar wine.csv | gm-batch -b 9 --fold 1/5 - | gm-show --csv x | cmp - inside.csv
+}
+
+@test "folds that are none" {
+    gm_assert_fails 2 "--fold: 'five' is no fold; I/K or I/K:SEED belongs here" gm-batch --fold five wine.csv
+    gm_assert_fails 2 "--fold: fold '6/5': folds are numbered from 1 to 5" gm-batch --fold 6/5 wine.csv
+    gm_assert_fails 2 "--hold-out goes with --fold" gm-batch --hold-out wine.csv
+    gm_assert_fails 2 "--fold I/K and --hold-out go together" gm-init -o D.gm --data wine.csv --fold 1/5 features dense:1
+    gm_assert_fails 2 "go with --data" gm-init -o D.gm --fold 1/5 --hold-out 4 dense:1
+    gm-init -o wine.gm --data wine.csv --label cultivar features dense:classes:softmax
+    cut -d , -f 1-13 wine.csv >bare.csv
+    gm_assert_fails 1 "bare.csv: no label column 'cultivar'" gm-batch -m wine.gm --fold 1/5 bare.csv
+    # a class whose only row is held out
+    { cat iris.csv; echo 5,3,1,0.2,rare; } >rare.csv
+    for i in 1 2 3; do
+        gm-init --force -o rare.gm --data rare.csv --label species --fold $i/3 --hold-out features dense:classes:softmax 2>>said
+    done
+    gm_assert_equal "$(cat said)" "gm-init: class 'rare' cannot be learnt: all of its rows are held out"
+}
+
+@test "missing numbers: the mean and an indicator, or a count at the end" {
+    printf 'a,b,k\n1,NA,x\n,4,y\n3,2,x\n2,?,y\n' >holes.csv
+    gm-init -o holes.gm --data holes.csv --label k features dense:classes:softmax
+    run gm-batch -m holes.gm holes.csv
+    gm_assert_equal "$(gm-batch -m holes.gm holes.csv 2>&1 | gm-show --csv x | sed 's/1\.2247[0-9]*/q/')" "x_0,x_1,x_2,x_3
+-q,0,0,1
+0,1,1,0
+q,0,-1,0
+0,0,0,1"
+    gm-init -o iris.gm --data iris.csv --label species features dense:classes:softmax
+    sed '3s/^[^,]*//; 5s/^[^,]*/NaN/; 5s/,[^,]*,/,-,/' iris.csv >later.csv
+    gm-batch -m iris.gm later.csv 2>said >/dev/null
+    name=$(head -1 iris.csv | cut -d , -f 1) second=$(head -1 iris.csv | cut -d , -f 2)
+    gm_assert_equal "$(cat said)" "gm-batch: 3 missing numbers taken for the mean of the column (none was missing before): $name 2, $second 1"
+    gm-batch --train iris.gm -n 1 later.csv 2>said >/dev/null
+    grep -q "^gm-batch: 3 missing numbers" said
+    # words are no missing numbers, but those that one says are
+    gm_assert_fails 1 "column 'b': 'n/a1' is not a number" gm-init -o D.gm --data <(sed 's/?/n\/a1/' holes.csv) features dense:1
+    gm-init -o D.gm --data <(sed 's/?/-999/; s/NA//' holes.csv) --label k --missing -999 features dense:1
+    gm-show --json D.gm | grep -q '"missing":\[1,2\].*"marks":\["-999"\]'
+    # drawn rows have holes too
+    gm-init -o G.gm --data holes.csv --label k 2 dense:features
+    gm-sample -m G.gm -n 200 --csv | tail -n +2 | grep -q '^,'
+}
+
+@test "categories: said by the user, unknown ones counted, empty ones kept" {
+    printf 'zip,town,k\n10115,Rome,x\n20095,,y\n10115,Oslo,y\n' >towns.csv
+    run gm-init -o towns.gm --data towns.csv --label k --categorical zip features dense:classes:softmax
+    gm_assert_equal "$output" "towns.gm: 2 categorical columns, 2 classes (x 1, y 2), 12 parameters"
+    gm_assert_fails 1 "no column 'zop' (did you mean 'zip'?)" gm-init -o D.gm --data towns.csv --categorical zop features dense:1
+    gm_assert_fails 1 "line 2, column 'town': 'Rome' is not a number" gm-init -o D.gm --data towns.csv --numeric town features dense:1
+    gm_assert_fails 2 "cannot be numeric and categorical" gm-init -o D.gm --data towns.csv --numeric zip --categorical zip features dense:1
+    printf 'zip,town\n1,Rome\n2,Bonn\n3,\n' >new.csv
+    gm_assert_equal "$(gm-batch -m towns.gm new.csv 2>said | gm-show --csv x)" "x_0,x_1,x_2,x_3,x_4
+0,0,1,0,0
+0,0,0,0,0
+0,0,0,1,0"
+    gm_assert_equal "$(cat said)" "gm-batch: column 'zip': 3 rows with a category that the model does not know, as '1'
+gm-batch: column 'town': 1 row with a category that the model does not know, as 'Bonn'"
+}
+
+@test "other separators, no header" {
+    sed 's/,/;/g' iris.csv >semi.csv
+    sed '1d; s/,/\t/g' iris.csv >bare.tsv
+    gm-batch --label species --scale standard iris.csv | gm-show --csv x >expected
+    gm-batch --label species --scale standard --separator ';' semi.csv | gm-show --csv x | cmp - expected
+    gm-batch --label -1 --scale standard --separator tab --no-header bare.tsv | gm-show --csv x | cmp - expected
+    gm-init -o bare.gm --data bare.tsv --separator '\t' --no-header --label 5 features dense:classes:softmax
+    gm-batch -m bare.gm - <bare.tsv | gm-show --csv x | cmp - expected
+    cut -f 1-4 bare.tsv | gm-batch -m bare.gm - | gm-show --csv x | cmp - expected
+    gm_assert_fails 2 "the model knows how its data are written" gm-batch -m bare.gm --no-header bare.tsv
+    gm_assert_fails 2 "separator 'semi': one mark such as" gm-batch --separator semi semi.csv
+    gm_assert_fails 1 "(a header? the model's data had none)" gm-classify -m bare.gm <(sed 's/,/\t/g' iris.csv)
+    gm_assert_fails 1 "has the file no header?" gm-batch <(printf '5,5\n1,2\n')
+    gm-init -o G.gm --data bare.tsv --separator tab --no-header --label 5 4+classes dense:features
+    gm-sample -m G.gm -n 3 --csv >drawn.tsv
+    gm_assert_equal "$(wc -l <drawn.tsv)" 3
+    gm-batch -m bare.gm drawn.tsv | gm-show | grep -q 'rows 3.*y <i4 3'
+    # a decimal comma is no number
+    gm_assert_fails 1 "line 1, column 'c1': '1,5' is not a number" gm-batch -m bare.gm <(printf '1,5\t1\t1\t1\n')
+}
+
+@test "a quote that is never closed in 500 MB: the line where it opened, in little memory" {
+    big() { printf 'a,b\n1,2\n3,"4\n'; yes 1,2 | head -c 500000000; }
+    big | (ulimit -v 100000; gm-init -o D.gm --data - features dense:1) >said 2>&1 && false
+    gm_assert_equal "$(cat said)" "gm-init: standard input: line 3: a quote opened here is never closed within 1 MiB"
 }

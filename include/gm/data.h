@@ -17,15 +17,15 @@ typedef struct gm_field {
     size_t length;
 } gm_field; /* a NUL stands behind text */
 
-/* RFC 4180 through libcsv: comma, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is for
- * messages. The first row is the header. A row with another number of fields, an unclosed quote (named by the line
- * where it opened) and a field above 1 MiB are errors that name the line. Reads `fd` in blocks; holds one block of
- * rows. The reader does not own fd. */
-GM_MUST_USE gm_csv *gm_csv_new(int fd, const char *name, gm_error *e);
+/* RFC 4180 through libcsv: a separator, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is
+ * for messages. The first row is the header, unless the form has none. A row with another number of fields, an unclosed
+ * quote (named by the line where it opened) and a field above 1 MiB are errors that name the line. Reads `fd` in
+ * blocks; holds one block of rows. The reader does not own fd. */
+GM_MUST_USE gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e);
 void gm_csv_free(gm_csv *c);
 size_t gm_csv_columns(const gm_csv *c);
 const char *gm_csv_column(const gm_csv *c, size_t i);
-/* The column's index, or -1. */
+/* The column's index, or -1. Without a header, columns also have numbers: 1 is the first, -1 the last. */
 long gm_csv_find(const gm_csv *c, const char *name);
 /* Next row: 1 with *fields (columns of them, good until the next call) and *line (where the row begins, from 1); 0 at
  * the end; -1. Answers with whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */
@@ -33,8 +33,9 @@ GM_MUST_USE int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, 
 /* True if a further row can be had without reading from the descriptor. */
 bool gm_csv_ready(const gm_csv *c);
 
-/* Writes one field, quoted where RFC 4180 needs it. */
+/* Writes one field, quoted where RFC 4180 needs it; the second form for another separator than the comma. */
 void gm_csv_put(FILE *f, const char *text, size_t n);
+void gm_csv_put_between(FILE *f, char separator, const char *text, size_t n);
 
 /* ---- rows of any source, encoded ---- */
 
@@ -66,6 +67,12 @@ GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, i
 /* The choice's column `id` of the rows that gm_rows_next returned last; good until it is called again. */
 const gm_field *gm_rows_ids(const gm_rows *d);
 
+/* What the rows held, so far, that the schema does not know, a line for each kind of it: numbers that are missing where
+ * none was before (the column's mean is taken), and categories (none of the known ones is set). To be told at the end.
+ */
+typedef void gm_note(const void *context, const char *line);
+void gm_rows_notes(const gm_rows *d, gm_note *note, const void *context);
+
 /* All rows in memory, for shuffled batches. Bytes of IDX pictures stay bytes until they are picked. */
 typedef struct gm_table gm_table;
 GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema,
@@ -74,12 +81,13 @@ void gm_table_free(gm_table *t);
 size_t gm_table_rows(const gm_table *t);
 size_t gm_table_features(const gm_table *t);
 bool gm_table_labelled(const gm_table *t);
+void gm_table_notes(const gm_table *t, gm_note *note, const void *context);
 /* Rows picked by number into x [n, features] and, if labelled, y [n]. */
 void gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y);
 
 /* ---- encoded rows back to CSV ---- */
 
-/* The header: columns' names, and the label's if `labels`. */
+/* The header: columns' names, and the label's if `labels`; nothing where the schema's files have none. */
 void gm_decode_header(FILE *f, const gm_schema *s, bool labels);
 /* n rows of features [n, s->features], with class numbers where labels is not NULL. Check ferror(f) at the end. */
 void gm_decode_rows(FILE *f, const gm_schema *s, size_t n, const float *x, const int32_t *labels);

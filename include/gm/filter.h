@@ -95,6 +95,8 @@ int gm_run_pipeline(gm_call *const *calls, size_t count);
 
 /* One line on stderr: "gm-grad: text". */
 void gm_say(const char *tool, const char *format, ...) GM_PRINTF(2, 3);
+/* The same as a gm_note (data.h), the tool's name as its context. */
+void gm_say_note(const void *tool, const char *line);
 
 /* ---- a model as training reads it ---- */
 

@@ -27,24 +27,41 @@ typedef struct gm_fold {
 /* "I/K" or "I/K:SEED", 1 <= I <= K, 2 <= K <= 1000; `rest` becomes false. */
 GM_MUST_USE int gm_fold_parse(const char *text, gm_fold *fold, gm_error *e);
 
+/* How a CSV file is written. */
+typedef struct gm_csv_form {
+    char separator; /* 0: a comma */
+    bool no_header; /* columns are c1, c2, ... */
+} gm_csv_form;
+/* "," ";" "|" or another mark, "tab" or "\t", "space". */
+GM_MUST_USE int gm_separator_parse(const char *text, char *separator, gm_error *e);
+
+typedef struct gm_names {
+    size_t count;
+    char **items;
+} gm_names;
+
 typedef struct gm_column {
     char *name; /* from the header; "p0" ... where the data has none */
     bool categorical;
     bool integer;                             /* numeric: every value was a whole number, so decoding rounds */
-    double minimum, maximum, mean, deviation; /* numeric, over the rows; deviation divides by the number of rows */
+    double minimum, maximum, mean, deviation; /* numeric, over the values; deviation divides by their number */
+    size_t missing;                           /* numeric: rows without a value */
     char **categories;                        /* categorical: in order of first appearance */
     size_t category_count;
-    size_t features; /* 1, or category_count (one-hot) */
+    size_t features; /* category_count (one-hot); numeric: 1, or 2 with missing values (then 1 where it is missing) */
 } gm_column;
 
 typedef struct gm_schema {
-    char *source;        /* base name of the file it was read from */
+    char *source;     /* base name of the file it was read from */
+    gm_csv_form form; /* of the CSV files it was read from, and of those it reads */
+    bool marks_given; /* what stands where a number is missing are `marks`, not the usual texts */
+    gm_names marks;
     size_t column_count; /* without the label */
     gm_column *columns;
     size_t features;    /* sum of the columns' features */
     char *label;        /* name of the label's column, or NULL */
     char **classes;     /* sorted: as numbers if all are numbers, else by bytes */
-    size_t *class_rows; /* rows of each class */
+    size_t *class_rows; /* rows of each class; 0 where only rows of the fold that was held out have it */
     size_t class_count;
     bool classes_are_numbers; /* all of them: then "3" and "3.0" are one class */
     size_t rows;
@@ -56,12 +73,20 @@ void gm_schema_free(gm_schema *s);
 GM_MUST_USE gm_value *gm_schema_value(const gm_schema *s, gm_error *e);
 GM_MUST_USE gm_schema *gm_schema_parse(const gm_value *v, gm_error *e);
 
+/* How data are to be described. */
+typedef struct gm_scan_choice {
+    const char *label; /* its column; NULL: none (an IDX file of labels still gives classes "0" ...) */
+    gm_scale scale;
+    gm_fold fold; /* numbers, categories and counts are those of these rows; classes are those of all rows */
+    gm_csv_form form;
+    gm_names categorical, numeric; /* columns that are so whatever their first value is */
+    const gm_names *marks;         /* what stands where a number is missing; NULL: the usual (gm-init(1)) */
+} gm_scan_choice;
+
 /* Reads data once and describes it. Files: CSV files with equal headers, or IDX files (.gz too): pictures, and one of
- * rank 1 for the labels. A column is numeric if its value in the first row is a number; after that a word in it is an
- * error. A label column may hold anything. `label` NULL: no label (an IDX file of labels still gives classes "0" ... ).
- */
-GM_MUST_USE gm_schema *gm_schema_scan(char *const *files, size_t file_count, const char *label, gm_scale scale,
-                                      gm_error *e);
+ * rank 1 for the labels. A column is numeric if its first value that is there is a number; after that a word in it is
+ * an error. A label column may hold anything. */
+GM_MUST_USE gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e);
 
 /* True if both encode every row alike: columns in the same order, categories, classes, and what the scaling uses. */
 bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b);
@@ -69,11 +94,8 @@ bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b);
 /* Class number of a label's text (n bytes): numbers equal as numbers ("3" and "3.0"); -1 if there is none. */
 long gm_schema_class(const gm_schema *s, const char *text, size_t n);
 
-/* One value to its features (float[column.features]) and back. A constant column scales to 0 (standard) or to the
- * range's low end. Decoding clips numbers to [minimum, maximum], rounds where the column is integer, and takes the
- * largest of a one-hot. */
-GM_MUST_USE int gm_column_encode(const gm_column *c, const gm_scale *scale, const char *text, size_t n, float *features,
-                                 gm_error *e);
+/* A number to its (first) feature and back. A constant column scales to 0 (standard) or to the range's low end.
+ * Decoding clips to [minimum, maximum] and rounds where the column is integer. */
 float gm_column_scale(const gm_column *c, const gm_scale *scale, double value);
 double gm_column_unscale(const gm_column *c, const gm_scale *scale, float feature);
 

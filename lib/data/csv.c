@@ -1,9 +1,11 @@
-/* csv.c: rows of text from CSV, through libcsv.
+/* csv.c: rows of text from CSV, through libcsv, or cut in place where a block has no quotes.
  *
- * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation. What
- * is wrong in a block is kept in `trouble` until the good rows before it are handed out.
+ * A block that was read is parsed whole. Its fields go into one arena, so a field costs a copy and no allocation; lines
+ * that are cut in place stay in the block. What is wrong in a block is kept in `trouble` until the good rows before it
+ * are handed out.
  */
 #include "csv_ahead.h"
+#include "csv_split.h"
 #include "text.h"
 #include "lexicon.h"
 
@@ -25,10 +27,12 @@ static const unsigned char byte_order_mark[3] = {0xEF, 0xBB, 0xBF};
 struct gm_csv {
     int fd;
     char *name;
+    gm_csv_form form;
     struct csv_parser parser;
     unsigned char *block;
-    bool ended;       /* the file is */
-    bool quotes;      /* a quote was seen: a field may hold line ends */
+    bool ended;  /* the file is */
+    bool quotes; /* a quote was seen: a field may hold line ends */
+    gm_splitter splitter;
     bool header_done; /* columns are known */
     gm_lexicon columns;
     char *arena; /* texts of `fields` */
@@ -93,6 +97,22 @@ static void on_field(void *text, size_t n, void *context) {
     if (c->quotes) c->line += line_ends(text, n);
 }
 
+/* Columns are c1, c2, ...; the row stays a row. */
+static void count_columns(gm_csv *c) {
+    char name[32];
+    for (size_t i = 0; i < c->row_fields && !c->failed; i++) {
+        const int length = snprintf(name, sizeof name, "c%zu", i + 1);
+        c->failed = gm_lexicon_add(&c->columns, name, (size_t)length, &c->trouble) < 0;
+    }
+    c->header_done = !c->failed;
+}
+
+/* What a file without a header looks like, if it is taken for one with a header. */
+static const char *hint(const gm_field *field) {
+    double number;
+    return gm_parse_double_n(field->text, field->length, &number) ? "; has the file no header?" : "";
+}
+
 static void take_header(gm_csv *c) {
     char shown[GM_VISIBLE];
     for (size_t i = 0; i < c->row_fields && !c->failed; i++) {
@@ -106,8 +126,9 @@ static void take_header(gm_csv *c) {
         }
         const long at = gm_lexicon_add(&c->columns, field->text, field->length, &c->trouble);
         if (at >= 0 && (size_t)at < i) {
-            gm_fail(&c->trouble, "%s: line %llu: columns %ld and %zu are both named '%s'", c->name,
-                    (unsigned long long)c->row_line, at + 1, i + 1, gm_visible(field->text, field->length, shown));
+            gm_fail(&c->trouble, "%s: line %llu: columns %ld and %zu are both named '%s'%s", c->name,
+                    (unsigned long long)c->row_line, at + 1, i + 1, gm_visible(field->text, field->length, shown),
+                    hint(field));
         }
         c->failed = at < 0 || (size_t)at < i;
     }
@@ -117,16 +138,24 @@ static void take_header(gm_csv *c) {
     c->arena_used = 0;
 }
 
-static void end_row(gm_csv *c) {
-    if (!c->header_done) {
-        take_header(c);
-    } else if (c->row_fields == c->columns.count) {
+static void keep_row(gm_csv *c) {
+    if (c->row_fields == c->columns.count) {
         c->lines[c->row_count++] = c->row_line;
-    } else {
-        gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the header has %zu", c->name, (unsigned long long)c->row_line,
-                c->row_fields, c->row_fields == 1 ? "" : "s", c->columns.count);
-        c->failed = true;
+        return;
     }
+    gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the %s has %zu", c->name, (unsigned long long)c->row_line,
+            c->row_fields, c->row_fields == 1 ? "" : "s", c->form.no_header ? "first row" : "header", c->columns.count);
+    c->failed = true;
+}
+
+static void end_row(gm_csv *c) {
+    const bool header = !c->header_done && !c->form.no_header;
+    if (header) {
+        take_header(c);
+    } else if (!c->header_done) {
+        count_columns(c);
+    }
+    if (!header && !c->failed) keep_row(c);
     c->row_arena = c->arena_used;
     c->row_fields = 0;
 }
@@ -190,19 +219,63 @@ static void forget_rows(gm_csv *c) {
     c->row_count = c->row_next = 0;
 }
 
-static void parse(gm_csv *c, const unsigned char *bytes, size_t n) {
+/* Bytes for libcsv. */
+static void parse_bytes(gm_csv *c, const unsigned char *bytes, size_t n) {
+    const size_t done = csv_parse(&c->parser, bytes, n, on_field, on_row, c);
+    if (!c->failed && done != n) explain(c);
+}
+
+/* Whole lines without quotes, the last of which ends with LF. */
+static void split_lines(gm_csv *c, char *bytes, size_t n) {
+    const size_t columns = c->columns.count;
+    char *const end = bytes + n;
+    if (c->after_return && bytes < end) bytes = gm_split_end(&c->splitter, bytes);
+    c->after_return = false;
+    while (bytes < end && !c->failed) {
+        char *const line = bytes;
+        bytes = gm_split_line(&c->splitter, line, c->fields + c->field_count, columns, &c->row_fields);
+        c->row_line = c->line++;
+        if (c->row_fields == 0) continue;
+        c->field_count += c->row_fields < columns ? c->row_fields : columns;
+        end_row(c);
+    }
+}
+
+/* libcsv stands between two rows. Its states have no public names; the first is that of a parser that was just made. */
+static bool between_rows(const gm_csv *c) {
+    return c->header_done && c->parser.pstate == 0;
+}
+
+/* Text without quotes: libcsv ends the row that it has begun and begins the last one, all between is cut in place. */
+static void parse_plain(gm_csv *c, unsigned char *bytes, size_t n) {
+    const unsigned char *last = memrchr(bytes, '\n', n);
+    const size_t whole = last != NULL ? (size_t)(last - bytes) + 1 : 0;
+    size_t at = 0;
+    while (at < whole && !between_rows(c) && !c->failed) {
+        const unsigned char *end = memchr(bytes + at, '\n', whole - at);
+        const size_t line = (size_t)(end - bytes) + 1 - at;
+        parse_bytes(c, bytes + at, line);
+        at += line;
+    }
+    if (!c->failed) split_lines(c, (char *)bytes + at, whole - at);
+    if (!c->failed) parse_bytes(c, bytes + whole, n - whole);
+}
+
+static void parse(gm_csv *c, unsigned char *bytes, size_t n) {
     const unsigned char *nul = memchr(bytes, 0, n);
     const size_t good = nul != NULL ? (size_t)(nul - bytes) : n;
-    if (!c->quotes) c->quotes = memchr(bytes, CSV_QUOTE, good) != NULL;
+    const bool quotes = memchr(bytes, CSV_QUOTE, good) != NULL;
+    c->quotes = c->quotes || quotes;
     if (reserve(c, good, &c->trouble) < 0) {
         c->failed = true;
         return;
     }
-    const size_t done = csv_parse(&c->parser, bytes, good, on_field, on_row, c);
-    if (c->failed) return;
-    if (done != good) {
-        explain(c);
-    } else if (nul != NULL) {
+    if (quotes) {
+        parse_bytes(c, bytes, good);
+    } else {
+        parse_plain(c, bytes, good);
+    }
+    if (!c->failed && nul != NULL) {
         const uint64_t within =
             c->parser.entry_pos > 0 ? line_ends((char *)c->parser.entry_buf, c->parser.entry_pos) : 0;
         fail_at(c, c->line + within, "a NUL byte; CSV is text, in ASCII or UTF-8");
@@ -263,12 +336,16 @@ static void fill_first(gm_csv *c) {
     parse(c, c->block + skip, have - skip);
 }
 
-gm_csv *gm_csv_new(int fd, const char *name, gm_error *e) {
+gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e) {
     gm_csv *c = gm_new_zeroed(1, sizeof *c, e);
     if (c == NULL) return NULL;
     c->fd = fd;
     c->line = 1;
+    c->form = form;
+    if (c->form.separator == 0) c->form.separator = ',';
+    gm_splitter_init(&c->splitter, c->form.separator);
     csv_init(&c->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL | CSV_REPALL_NL);
+    csv_set_delim(&c->parser, (unsigned char)c->form.separator);
     csv_set_blk_size(&c->parser, 65536);
     csv_set_realloc_func(&c->parser, bounded_realloc);
     c->name = gm_copy_text(name, strlen(name), e);
@@ -308,7 +385,11 @@ const char *gm_csv_column(const gm_csv *c, size_t i) {
 }
 
 long gm_csv_find(const gm_csv *c, const char *name) {
-    return gm_lexicon_find(&c->columns, name, strlen(name));
+    uint64_t number;
+    const bool from_end = name[0] == '-';
+    if (!c->form.no_header || !gm_parse_u64(name + (from_end ? 1 : 0), 1, c->columns.count, &number))
+        return gm_lexicon_find(&c->columns, name, strlen(name));
+    return from_end ? (long)(c->columns.count - number) : (long)number - 1;
 }
 
 int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e) {
@@ -356,18 +437,22 @@ int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e)
 
 /* RFC 4180's reasons for quotes, and two of readers: blanks at the ends, which libcsv leaves out, and what would be
  * taken for a byte order mark at the beginning of a file. */
-static bool needs_quotes(const char *text, size_t n) {
+static bool needs_quotes(char separator, const char *text, size_t n) {
     if (n == 0) return false;
     if (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t') return true;
     if (n >= sizeof byte_order_mark && memcmp(text, byte_order_mark, sizeof byte_order_mark) == 0) return true;
     for (size_t i = 0; i < n; i++) {
-        if (text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r') return true;
+        if (text[i] == separator || text[i] == '"' || text[i] == '\n' || text[i] == '\r') return true;
     }
     return false;
 }
 
 void gm_csv_put(FILE *f, const char *text, size_t n) {
-    if (needs_quotes(text, n)) {
+    gm_csv_put_between(f, ',', text, n);
+}
+
+void gm_csv_put_between(FILE *f, char separator, const char *text, size_t n) {
+    if (needs_quotes(separator, text, n)) {
         csv_fwrite(f, text, n);
     } else {
         fwrite(text, 1, n, f);

@@ -5,12 +5,16 @@
 #include <math.h>
 #include <string.h>
 
+static char separator_of(const gm_schema *s) {
+    return s->form.separator != 0 ? s->form.separator : ',';
+}
+
 /* A field; where it is the row's only one, an empty text is quoted, as a blank line is no row. */
-static void put_text(FILE *f, const char *text, bool alone) {
+static void put_text(FILE *f, const gm_schema *s, const char *text, bool alone) {
     if (alone && text[0] == '\0') {
         fputs("\"\"", f);
     } else {
-        gm_csv_put(f, text, strlen(text));
+        gm_csv_put_between(f, separator_of(s), text, strlen(text));
     }
 }
 
@@ -44,38 +48,57 @@ static size_t largest(size_t n, const float *x) {
     return best;
 }
 
+/* Where the label stands among the columns: last, or, where they are known by their order, in its old place. */
+static size_t label_place(const gm_schema *s) {
+    size_t number = 0;
+    const bool placed = s->form.no_header && gm_parse_size(s->label + 1, 1, s->column_count + 1, &number);
+    return placed ? number - 1 : s->column_count;
+}
+
 void gm_decode_header(FILE *f, const gm_schema *s, bool labels) {
+    if (s->form.no_header) return;
     for (size_t i = 0; i < s->column_count; i++) {
-        if (i > 0) putc(',', f);
-        gm_csv_put(f, s->columns[i].name, strlen(s->columns[i].name));
+        if (i > 0) putc(separator_of(s), f);
+        put_text(f, s, s->columns[i].name, false);
     }
     if (labels && s->label != NULL) {
-        putc(',', f);
-        gm_csv_put(f, s->label, strlen(s->label));
+        putc(separator_of(s), f);
+        put_text(f, s, s->label, false);
     }
     putc('\n', f);
 }
 
-static void put_row(FILE *f, const gm_schema *s, const float *x, const int32_t *label) {
-    const bool alone = s->column_count == 1 && label == NULL;
-    for (size_t i = 0; i < s->column_count; i++) {
-        const gm_column *c = &s->columns[i];
-        if (i > 0) putc(',', f);
-        if (c->categorical) {
-            put_text(f, c->categories[largest(c->features, x)], alone);
-        } else {
-            put_number(f, c, &s->scale, *x);
-        }
-        x += c->features;
+static void put_column(FILE *f, const gm_schema *s, const gm_column *c, const float *x, bool alone) {
+    if (c->categorical) {
+        put_text(f, s, c->categories[largest(c->features, x)], alone);
+    } else if (c->missing > 0 && x[1] > 0.5f) {
+        put_text(f, s, "", alone);
+    } else {
+        put_number(f, c, &s->scale, x[0]);
     }
-    if (label != NULL) {
-        putc(',', f);
-        /* A number that is no class of the schema stays a number. */
-        if (*label >= 0 && (size_t)*label < s->class_count) {
-            put_text(f, s->classes[*label], false);
-        } else {
-            fprintf(f, "%d", (int)*label);
+}
+
+/* A number that is no class of the schema stays a number. */
+static void put_label(FILE *f, const gm_schema *s, int32_t label) {
+    if (label >= 0 && (size_t)label < s->class_count) {
+        put_text(f, s, s->classes[label], false);
+    } else {
+        fprintf(f, "%d", (int)label);
+    }
+}
+
+static void put_row(FILE *f, const gm_schema *s, const float *x, const int32_t *label) {
+    const size_t fields = s->column_count + (label != NULL ? 1 : 0);
+    const size_t place = label != NULL ? label_place(s) : fields;
+    const gm_column *c = s->columns;
+    for (size_t i = 0; i < fields; i++) {
+        if (i > 0) putc(separator_of(s), f);
+        if (i == place) {
+            put_label(f, s, *label);
+            continue;
         }
+        put_column(f, s, c, x, fields == 1);
+        x += c++->features;
     }
     putc('\n', f);
 }

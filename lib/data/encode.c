@@ -20,20 +20,6 @@ gm_affine gm_column_affine(const gm_column *c, const gm_scale *scale) {
     return a;
 }
 
-int gm_affine_encode(const gm_column *c, gm_affine a, const char *text, size_t n, float *feature, gm_error *e) {
-    char name[GM_VISIBLE], shown[GM_VISIBLE];
-    double value;
-    if (!gm_parse_double_n(text, n, &value)) {
-        gm_visible_text(c->name, name);
-        if (n == 0) return gm_fail(e, "column '%s': empty; a number belongs here", name);
-        return gm_fail(e, "column '%s': '%s' is not a number", name, gm_visible(text, n, shown));
-    }
-    *feature = gm_affine_scale(a, value);
-    if (isfinite(*feature)) return 0;
-    return gm_fail(e, "column '%s': '%s' is too large for a 32-bit float", gm_visible_text(c->name, name),
-                   gm_visible(text, n, shown));
-}
-
 float gm_column_scale(const gm_column *c, const gm_scale *scale, double value) {
     return gm_affine_scale(gm_column_affine(c, scale), value);
 }
@@ -47,25 +33,6 @@ double gm_column_unscale(const gm_column *c, const gm_scale *scale, float featur
     return value;
 }
 
-static int no_category(const gm_column *c, const char *text, size_t n, gm_error *e) {
-    char name[GM_VISIBLE], shown[GM_VISIBLE];
-    return gm_fail(e, "column '%s': '%s' is not one of the model's %zu categories", gm_visible_text(c->name, name),
-                   gm_visible(text, n, shown), c->category_count);
-}
-
-int gm_column_encode(const gm_column *c, const gm_scale *scale, const char *text, size_t n, float *features,
-                     gm_error *e) {
-    if (!c->categorical) return gm_affine_encode(c, gm_column_affine(c, scale), text, n, features, e);
-    for (size_t i = 0; i < c->category_count; i++) {
-        if (strlen(c->categories[i]) == n && memcmp(c->categories[i], text, n) == 0) {
-            memset(features, 0, c->features * sizeof *features);
-            features[i] = 1;
-            return 0;
-        }
-    }
-    return no_category(c, text, n, e);
-}
-
 /* ---- CSV ---- */
 
 static int add_words(gm_lexicon *w, char *const *texts, size_t count, gm_error *e) {
@@ -77,41 +44,77 @@ static int add_words(gm_lexicon *w, char *const *texts, size_t count, gm_error *
 
 int gm_encoder_open(gm_encoder *n, const gm_schema *schema, gm_error *e) {
     *n = (gm_encoder){.schema = schema, .label_place = -1};
-    n->affine = gm_new(schema->column_count, sizeof *n->affine, e);
-    n->places = n->affine != NULL ? gm_new(schema->column_count, sizeof *n->places, e) : NULL;
-    n->categories = n->places != NULL ? gm_new_zeroed(schema->column_count, sizeof *n->categories, e) : NULL;
-    if (n->categories == NULL) return -1;
+    n->codings = gm_new_zeroed(schema->column_count, sizeof *n->codings, e);
+    n->oddities = n->codings != NULL ? gm_new_zeroed(schema->column_count, sizeof *n->oddities, e) : NULL;
+    if (n->oddities == NULL) return -1;
+    if (gm_missing_open(&n->missing, schema->marks_given ? &schema->marks : NULL, e) < 0) return -1;
     for (size_t i = 0; i < schema->column_count; i++) {
         const gm_column *c = &schema->columns[i];
-        n->affine[i] = gm_column_affine(c, &schema->scale);
-        if (!c->categorical) continue;
-        n->one_hot = true;
-        if (add_words(&n->categories[i], c->categories, c->category_count, e) < 0) return -1;
+        gm_coding *k = &n->codings[i];
+        k->categorical = c->categorical;
+        k->indicator = c->missing > 0;
+        k->affine = gm_column_affine(c, &schema->scale);
+        k->mean = gm_affine_scale(k->affine, c->mean);
+        n->expand = n->expand || k->categorical || k->indicator;
+        if (add_words(&k->categories, c->categories, c->category_count, e) < 0) return -1;
     }
     return add_words(&n->classes, schema->classes, schema->class_count, e);
 }
 
 void gm_encoder_close(gm_encoder *n) {
-    for (size_t i = 0; n->categories != NULL && i < n->schema->column_count; i++) gm_lexicon_free(&n->categories[i]);
+    for (size_t i = 0; n->codings != NULL && i < n->schema->column_count; i++)
+        gm_lexicon_free(&n->codings[i].categories);
+    gm_missing_close(&n->missing);
     gm_lexicon_free(&n->classes);
-    free(n->affine);
-    free(n->places);
-    free(n->categories);
+    free(n->codings);
+    free(n->oddities);
     *n = (gm_encoder){0};
+}
+
+/* All columns that a file should have and has not, in one message. */
+static int no_columns(const gm_schema *s, const gm_csv *csv, const char *file, gm_error *e) {
+    enum { NAMED = 8 };
+    char list[NAMED * (GM_VISIBLE + 4)] = "", name[GM_VISIBLE], more[32] = "";
+    size_t used = 0, count = 0;
+    for (size_t i = 0; i < s->column_count; i++) {
+        if (gm_csv_find(csv, s->columns[i].name) >= 0 || count++ >= NAMED) continue;
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s'%s'", count > 1 ? ", " : "",
+                                 gm_visible_text(s->columns[i].name, name));
+    }
+    if (count > NAMED) snprintf(more, sizeof more, " and %zu more", count - NAMED);
+    return gm_fail(e, "%s: no column%s %s%s (the model knows %s from %s)", file, count > 1 ? "s" : "", list, more,
+                   count > 1 ? "them" : "it", s->source);
+}
+
+/* Without names, columns are known by their order. Only the label may be left out. */
+static int match_by_order(gm_encoder *n, const gm_csv *csv, const char *file, gm_error *e) {
+    const gm_schema *s = n->schema;
+    const size_t there = gm_csv_columns(csv), label = s->label != NULL ? 1 : 0;
+    const bool whole = there == s->column_count + label;
+    if (!whole && there != s->column_count) {
+        return gm_fail(e, "%s: %zu columns; the model knows %zu%s, by their order as there is no header", file, there,
+                       s->column_count + label, label > 0 ? " with the label" : "");
+    }
+    n->label_place = whole && s->label != NULL ? gm_csv_find(csv, s->label) : -1;
+    for (size_t i = 0; i < s->column_count; i++)
+        n->codings[i].place = whole && n->label_place >= 0 && i >= (size_t)n->label_place ? i + 1 : i;
+    return 0;
+}
+
+static int match_by_name(gm_encoder *n, const gm_csv *csv, const char *file, gm_error *e) {
+    const gm_schema *s = n->schema;
+    for (size_t i = 0; i < s->column_count; i++) {
+        const long at = gm_csv_find(csv, s->columns[i].name);
+        if (at < 0) return no_columns(s, csv, file, e);
+        n->codings[i].place = (size_t)at;
+    }
+    n->label_place = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
+    return 0;
 }
 
 int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool need_label, gm_error *e) {
     const gm_schema *s = n->schema;
-    char name[GM_VISIBLE];
-    for (size_t i = 0; i < s->column_count; i++) {
-        const long at = gm_csv_find(csv, s->columns[i].name);
-        if (at < 0) {
-            return gm_fail(e, "%s: no column '%s' (the model knows it from %s)", file,
-                           gm_visible_text(s->columns[i].name, name), s->source);
-        }
-        n->places[i] = (size_t)at;
-    }
-    n->label_place = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
+    if ((s->form.no_header ? match_by_order(n, csv, file, e) : match_by_name(n, csv, file, e)) < 0) return -1;
     return need_label && n->label_place < 0 ? gm_csv_no_column(csv, file, "label column", s->label, e) : 0;
 }
 
@@ -128,39 +131,113 @@ static int encode_label(const gm_encoder *n, const gm_field *field, int32_t *y, 
                    gm_visible(field->text, field->length, shown), s->class_count);
 }
 
-int gm_encoder_row(const gm_encoder *n, const gm_field *fields, float *cells, int32_t *y, gm_error *e) {
-    const gm_schema *s = n->schema;
-    for (size_t i = 0; i < s->column_count; i++) {
-        const gm_column *c = &s->columns[i];
-        const gm_field *field = &fields[n->places[i]];
-        if (!c->categorical) {
-            if (gm_affine_encode(c, n->affine[i], field->text, field->length, &cells[i], e) < 0) return -1;
-            continue;
+static int bad_number(const gm_column *c, const gm_field *field, const char *what, gm_error *e) {
+    char name[GM_VISIBLE], shown[GM_VISIBLE];
+    return gm_fail(e, "column '%s': '%s' is %s", gm_visible_text(c->name, name),
+                   gm_visible(field->text, field->length, shown), what);
+}
+
+static int encode_number(gm_encoder *n, size_t column, const gm_field *field, float *cell, gm_error *e) {
+    const gm_coding *k = &n->codings[column];
+    double value;
+    const bool number = gm_parse_double_n(field->text, field->length, &value);
+    if ((!number || n->missing.numbers) && gm_missing_is(&n->missing, field->text, field->length)) {
+        *cell = k->indicator ? NAN : k->mean;
+        if (!k->indicator) n->oddities[column].rows++;
+        return 0;
+    }
+    if (!number) return bad_number(&n->schema->columns[column], field, "not a number", e);
+    *cell = gm_affine_scale(k->affine, value);
+    if (isfinite(*cell)) return 0;
+    return bad_number(&n->schema->columns[column], field, "too large for a 32-bit float", e);
+}
+
+static float encode_category(gm_encoder *n, size_t column, const gm_field *field) {
+    const long category = gm_lexicon_find(&n->codings[column].categories, field->text, field->length);
+    gm_oddity *odd = &n->oddities[column];
+    if (category < 0 && odd->rows++ == 0) gm_visible(field->text, field->length, odd->first);
+    return (float)category;
+}
+
+int gm_encoder_row(gm_encoder *n, const gm_field *fields, float *cells, int32_t *y, gm_error *e) {
+    for (size_t i = 0; i < n->schema->column_count; i++) {
+        const gm_field *field = &fields[n->codings[i].place];
+        if (n->codings[i].categorical) {
+            cells[i] = encode_category(n, i, field);
+        } else if (encode_number(n, i, field, &cells[i], e) < 0) {
+            return -1;
         }
-        const long category = gm_lexicon_find(&n->categories[i], field->text, field->length);
-        if (category < 0) return no_category(c, field->text, field->length, e);
-        cells[i] = (float)category;
     }
     return y != NULL ? encode_label(n, &fields[n->label_place], y, e) : 0;
 }
 
-void gm_cells_expand(const gm_schema *s, bool one_hot, size_t n, const float *cells, float *x) {
-    if (!one_hot) {
+static void expand_cell(const gm_column *c, const gm_scale *scale, float cell, float *x) {
+    if (c->categorical) {
+        memset(x, 0, c->features * sizeof *x);
+        if (cell >= 0) x[(size_t)cell] = 1;
+    } else if (c->missing == 0) {
+        x[0] = cell;
+    } else {
+        x[0] = isnan(cell) ? gm_column_scale(c, scale, c->mean) : cell;
+        x[1] = isnan(cell) ? 1.0f : 0.0f;
+    }
+}
+
+void gm_cells_expand(const gm_schema *s, bool expand, size_t n, const float *cells, float *x) {
+    if (!expand) {
         memcpy(x, cells, n * s->features * sizeof *x);
         return;
     }
     for (size_t row = 0; row < n; row++) {
-        for (size_t i = 0; i < s->column_count; i++, cells++) {
-            const gm_column *c = &s->columns[i];
-            if (c->categorical) {
-                memset(x, 0, c->features * sizeof *x);
-                x[(size_t)*cells] = 1;
-            } else {
-                *x = *cells;
-            }
-            x += c->features;
+        for (size_t i = 0; i < s->column_count; i++) {
+            expand_cell(&s->columns[i], &s->scale, *cells++, x);
+            x += s->columns[i].features;
         }
     }
+}
+
+/* ---- what the schema does not know ---- */
+
+enum { TOLD = 8 }; /* columns that are named */
+
+static void tell_missing(const gm_schema *s, const gm_oddity *oddities, gm_note *note, const void *context) {
+    char line[128 + TOLD * (GM_VISIBLE + 24)], list[TOLD * (GM_VISIBLE + 24)] = "", more[48] = "", name[GM_VISIBLE];
+    size_t used = 0, columns = 0;
+    uint64_t rows = 0;
+    for (size_t i = 0; i < s->column_count; i++) {
+        if (s->columns[i].categorical || oddities[i].rows == 0) continue;
+        rows += oddities[i].rows;
+        if (columns++ >= TOLD) continue;
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s %llu", columns > 1 ? ", " : "",
+                                 gm_visible_text(s->columns[i].name, name), (unsigned long long)oddities[i].rows);
+    }
+    if (columns == 0) return;
+    if (columns > TOLD) snprintf(more, sizeof more, ", and %zu more columns", columns - TOLD);
+    snprintf(line, sizeof line,
+             "%llu missing number%s taken for the mean of the column (none was missing before): %s%s",
+             (unsigned long long)rows, rows == 1 ? "" : "s", list, more);
+    note(context, line);
+}
+
+static void tell_unknown(const gm_column *c, const gm_oddity *odd, gm_note *note, const void *context) {
+    char line[256], name[GM_VISIBLE];
+    snprintf(line, sizeof line, "column '%s': %llu row%s with a category that the model does not know, as '%s'",
+             gm_visible_text(c->name, name), (unsigned long long)odd->rows, odd->rows == 1 ? "" : "s", odd->first);
+    note(context, line);
+}
+
+void gm_oddities_tell(const gm_schema *s, const gm_oddity *oddities, gm_note *note, const void *context) {
+    size_t unknown = 0;
+    char line[96];
+    if (oddities == NULL) return;
+    tell_missing(s, oddities, note, context);
+    for (size_t i = 0; i < s->column_count; i++) {
+        if (!s->columns[i].categorical || oddities[i].rows == 0) continue;
+        if (unknown++ < TOLD) tell_unknown(&s->columns[i], &oddities[i], note, context);
+    }
+    if (unknown <= TOLD) return;
+    snprintf(line, sizeof line, "%zu more columns with categories that the model does not know", unknown - TOLD);
+    note(context, line);
 }
 
 /* ---- pictures ---- */

@@ -1,7 +1,8 @@
 /* encode.h: rows of text or bytes to features, as a schema says. Private to lib/data.
  *
- * Between text and features stand cells: one float for each column, scaled where it is numeric, the category's number
- * where it is not. One-hot features are made of cells only for the rows that are asked for.
+ * Between text and features stand cells: one float for each column. Numeric: the scaled number, or NaN where it is
+ * missing and the column has an indicator for that. Categorical: the category's number, or -1 for one that is unknown.
+ * Features are made of cells only for the rows that are asked for.
  */
 #ifndef GM_DATA_ENCODE_H
 #define GM_DATA_ENCODE_H
@@ -9,6 +10,8 @@
 #include "gm/data.h"
 #include "idx.h"
 #include "lexicon.h"
+#include "missing.h"
+#include "text.h"
 
 /* feature = base + (value - offset) * factor, in double, rounded once to float; the same expression everywhere, so that
  * a value has the same bits whichever way it came. factor 0: a constant column. */
@@ -19,20 +22,30 @@ gm_affine gm_column_affine(const gm_column *c, const gm_scale *scale);
 static inline float gm_affine_scale(gm_affine a, double value) {
     return (float)(a.base + (value - a.offset) * a.factor);
 }
-/* A number's text to its feature; the message begins with "column 'ash': ". */
-GM_MUST_USE int gm_affine_encode(const gm_column *c, gm_affine a, const char *text, size_t n, float *feature,
-                                 gm_error *e);
-
 /* ---- CSV ---- */
+
+/* What a column held that the schema does not know. */
+typedef struct gm_oddity {
+    uint64_t rows;
+    char first[GM_VISIBLE]; /* the first unknown category */
+} gm_oddity;
+
+typedef struct gm_coding {
+    size_t place; /* the column's field in the file at hand */
+    bool categorical, indicator;
+    gm_affine affine;
+    float mean; /* scaled: stands for a number that is missing */
+    gm_lexicon categories;
+} gm_coding;
 
 typedef struct gm_encoder {
     const gm_schema *schema;
-    gm_affine *affine;      /* [columns] */
-    gm_lexicon *categories; /* [columns], none where numeric */
+    gm_coding *codings;  /* [columns] */
+    gm_oddity *oddities; /* [columns] */
+    gm_missing missing;
     gm_lexicon classes;
-    size_t *places;   /* [columns] the column's field in the file at hand */
     long label_place; /* -1: the file has no labels */
-    bool one_hot;     /* cells are not yet the features */
+    bool expand;      /* cells are not yet the features */
 } gm_encoder;
 
 /* Zeroed memory becomes an encoder; release it after success and failure alike. */
@@ -42,9 +55,11 @@ void gm_encoder_close(gm_encoder *n);
 GM_MUST_USE int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool need_label, gm_error *e);
 /* One row to cells [columns] and, unless y is NULL, its class number. The message names the column, not file and line.
  */
-GM_MUST_USE int gm_encoder_row(const gm_encoder *n, const gm_field *fields, float *cells, int32_t *y, gm_error *e);
+GM_MUST_USE int gm_encoder_row(gm_encoder *n, const gm_field *fields, float *cells, int32_t *y, gm_error *e);
 /* cells [n, columns] to x [n, features]. */
-void gm_cells_expand(const gm_schema *s, bool one_hot, size_t n, const float *cells, float *x);
+void gm_cells_expand(const gm_schema *s, bool expand, size_t n, const float *cells, float *x);
+/* A line for each kind of oddity; oddities may be NULL. */
+void gm_oddities_tell(const gm_schema *s, const gm_oddity *oddities, gm_note *note, const void *context);
 
 /* ---- pictures ---- */
 

@@ -59,7 +59,7 @@ static void close_file(gm_rows *d) {
 }
 
 static int open_csv(gm_rows *d, gm_error *e) {
-    d->csv = gm_csv_new(d->fd, d->name, e);
+    d->csv = gm_csv_new(d->fd, d->name, d->schema->form, e);
     if (d->csv == NULL) return -1;
     if (d->choice.id != NULL) {
         const long at = gm_csv_find(d->csv, d->choice.id);
@@ -103,6 +103,14 @@ static int wants_fields(gm_rows *d, const gm_field *fields, gm_error *e) {
     return gm_folds_wants(&d->folds, label->text, label->length, e);
 }
 
+/* Puts the place before the message; a header where the model's data have none is the likely reason for a word. */
+static int bad_row(const gm_rows *d, uint64_t line, gm_error *e) {
+    const gm_error said = *e;
+    const bool header = line == 1 && d->schema->form.no_header;
+    return gm_fail(e, "%s: line %llu, %s%s", d->name, (unsigned long long)line, said.text,
+                   header ? " (a header? the model's data had none)" : "");
+}
+
 static int keep_id(gm_rows *d, size_t row, const gm_field *field, gm_error *e) {
     if (d->choice.id == NULL) return 0;
     if (gm_grow(&d->ids, &d->id_capacity, row + 1, sizeof *d->ids, e) < 0) return -1;
@@ -137,7 +145,7 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
         if (taken == 0) continue;
         int32_t *label = d->labelled && y != NULL ? &y[rows] : NULL;
         if (taken < 0 || gm_encoder_row(&d->encoder, fields, cells + rows * columns, label, e) < 0)
-            return gm_fail_within(e, "%s: line %llu, ", d->name, (unsigned long long)line);
+            return bad_row(d, line, e);
         if (keep_id(d, rows, &fields[d->id_place], e) < 0) return -1;
         rows++;
     }
@@ -147,7 +155,7 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
 
 static long next_csv(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     size_t count;
-    if (!d->encoder.one_hot) return gm_rows_cells(d, wanted, eager, x, y, e);
+    if (!d->encoder.expand) return gm_rows_cells(d, wanted, eager, x, y, e);
     if (!gm_multiply(wanted, d->schema->column_count, &count))
         return gm_fail(e, "a batch of %zu rows is too large", wanted);
     if (gm_grow(&d->cells, &d->cells_capacity, count, sizeof *d->cells, e) < 0) return -1;
@@ -405,8 +413,18 @@ gm_data_kind gm_rows_kind(const gm_rows *d) {
     return d->kind;
 }
 
-bool gm_rows_one_hot(const gm_rows *d) {
-    return d->encoder.one_hot;
+bool gm_rows_expands(const gm_rows *d) {
+    return d->encoder.expand;
+}
+
+void gm_rows_notes(const gm_rows *d, gm_note *note, const void *context) {
+    if (d->schema != NULL) gm_oddities_tell(d->schema, d->encoder.oddities, note, context);
+}
+
+gm_oddity *gm_rows_take_oddities(gm_rows *d) {
+    gm_oddity *oddities = d->encoder.oddities;
+    d->encoder.oddities = NULL;
+    return oddities;
 }
 
 void gm_rows_take_pixels(gm_rows *d, gm_pixels *pixels) {

@@ -8,7 +8,9 @@
 
 gm_data_kind gm_rows_kind(const gm_rows *d);
 /* For CSV: whether cells differ from features. */
-bool gm_rows_one_hot(const gm_rows *d);
+bool gm_rows_expands(const gm_rows *d);
+/* After the last row: what was counted; the caller owns it. May be NULL. */
+gm_oddity *gm_rows_take_oddities(gm_rows *d);
 /* For IDX: how bytes become features; the caller owns the copy's affine then, and closes it. */
 void gm_rows_take_pixels(gm_rows *d, gm_pixels *pixels);
 /* For CSV: up to `wanted` rows of cells [wanted, columns], as gm_rows_next. */

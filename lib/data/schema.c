@@ -20,6 +20,7 @@ void gm_schema_free(gm_schema *s) {
     }
     free(s->columns);
     free_texts(s->classes, s->class_count);
+    free_texts(s->marks.items, s->marks.count);
     free(s->class_rows);
     free(s->source);
     free(s->label);
@@ -69,6 +70,28 @@ char *gm_scale_text(const gm_scale *scale, char out[80]) {
         snprintf(out, 80, "%s", scale->kind == GM_SCALE_STANDARD ? "standard" : "none");
     }
     return out;
+}
+
+/* ---- separator ---- */
+
+int gm_separator_parse(const char *text, char *separator, gm_error *e) {
+    static const struct {
+        const char *name;
+        char separator;
+    } names[] = {{"tab", '\t'}, {"\\t", '\t'}, {"space", ' '}};
+    char shown[GM_VISIBLE];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i].name) != 0) continue;
+        *separator = names[i].separator;
+        return 0;
+    }
+    /* Not what numbers, names and quotes are made of. */
+    if (text[0] != '\0' && text[1] == '\0' && strchr("\t !#$%&*,/:;<=>?@\\^|~", text[0]) != NULL) {
+        *separator = text[0];
+        return 0;
+    }
+    gm_visible_text(text, shown);
+    return gm_fail_usage(e, "separator '%s': one mark such as , ; | : or the words tab and space belong here", shown);
 }
 
 /* ---- classes ---- */
@@ -124,15 +147,23 @@ static bool same_texts(char *const *a, size_t n, char *const *b, size_t m) {
     return true;
 }
 
+static bool same_form(const gm_schema *a, const gm_schema *b) {
+    const char mine = a->form.separator != 0 ? a->form.separator : ',';
+    const char other = b->form.separator != 0 ? b->form.separator : ',';
+    return mine == other && a->form.no_header == b->form.no_header && a->marks_given == b->marks_given &&
+           same_texts(a->marks.items, a->marks.count, b->marks.items, b->marks.count);
+}
+
 static bool same_column(const gm_column *a, const gm_column *b, gm_scale_kind scale) {
     if (strcmp(a->name, b->name) != 0 || a->categorical != b->categorical) return false;
+    if ((a->missing > 0) != (b->missing > 0)) return false;
     if (a->categorical) return same_texts(a->categories, a->category_count, b->categories, b->category_count);
     if (scale == GM_SCALE_RANGE) return a->minimum == b->minimum && a->maximum == b->maximum;
     return scale == GM_SCALE_NONE || (a->mean == b->mean && a->deviation == b->deviation);
 }
 
 bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b) {
-    if (a->column_count != b->column_count || a->scale.kind != b->scale.kind) return false;
+    if (a->column_count != b->column_count || a->scale.kind != b->scale.kind || !same_form(a, b)) return false;
     if (a->scale.kind == GM_SCALE_RANGE && (a->scale.low != b->scale.low || a->scale.high != b->scale.high))
         return false;
     for (size_t i = 0; i < a->column_count; i++)

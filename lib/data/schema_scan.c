@@ -3,6 +3,8 @@
 #include "gm/data.h"
 #include "csv_ahead.h"
 #include "encode.h"
+#include "fold.h"
+#include "missing.h"
 #include "source.h"
 #include "text.h"
 
@@ -11,37 +13,64 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum column_kind { UNDECIDED, NUMERIC, CATEGORICAL } column_kind; /* undecided while all values are empty */
+typedef enum column_kind { UNDECIDED, NUMERIC, CATEGORICAL } column_kind; /* undecided while no value was there */
 
 typedef struct column_scan {
     column_kind kind;
-    size_t place;        /* field of the file at hand */
-    uint64_t empty_line; /* where the first of the empty values stands, 0: there is none yet */
+    size_t place;  /* field of the file at hand */
+    size_t values; /* numeric: rows that have one */
+    size_t missing;
     bool integer;
     double minimum, maximum, mean, squares; /* squares: sum of (value - mean)^2 */
-    gm_lexicon words;
+    gm_lexicon words;                       /* categories; marks of missing numbers while it is undecided */
 } column_scan;
 
 typedef struct scan {
-    const char *label;
+    const gm_scan_choice *choice;
+    const char *label;    /* its column's name, or NULL */
+    char *label_name;     /* the same, as the first file has it */
     gm_lexicon names;     /* of the columns */
     column_scan *columns; /* [names.count] */
     size_t label_place;
     gm_lexicon classes;
     size_t *class_rows;
     size_t class_capacity;
-    size_t rows;
+    gm_folds folds;
+    gm_missing missing;
+    size_t rows; /* of those that are wanted */
 } scan;
 
 static void scan_free(scan *s) {
     for (size_t i = 0; s->columns != NULL && i < s->names.count; i++) gm_lexicon_free(&s->columns[i].words);
     free(s->columns);
+    free(s->label_name);
     gm_lexicon_free(&s->names);
     gm_lexicon_free(&s->classes);
+    gm_folds_close(&s->folds);
+    gm_missing_close(&s->missing);
     free(s->class_rows);
 }
 
 /* ---- CSV ---- */
+
+/* Columns that were said to be of a kind. */
+static int force_kind(scan *s, const gm_csv *csv, const char *file, const gm_names *names, column_kind kind,
+                      gm_error *e) {
+    char shown[GM_VISIBLE];
+    for (size_t i = 0; i < names->count; i++) {
+        const long at = gm_csv_find(csv, names->items[i]);
+        if (at < 0) return gm_csv_no_column(csv, file, "column", names->items[i], e);
+        const char *name = gm_csv_column(csv, (size_t)at);
+        const long place = gm_lexicon_find(&s->names, name, strlen(name));
+        gm_visible_text(name, shown);
+        if (place < 0) return gm_fail_usage(e, "%s: column '%s' is the label, whose values are classes", file, shown);
+        column_scan *c = &s->columns[place];
+        if (c->kind != UNDECIDED && c->kind != kind)
+            return gm_fail_usage(e, "column '%s' cannot be numeric and categorical", shown);
+        c->kind = kind;
+    }
+    return 0;
+}
 
 /* Takes the columns from the first file's header. */
 static int take_columns(scan *s, const gm_csv *csv, const char *file, gm_error *e) {
@@ -56,16 +85,29 @@ static int take_columns(scan *s, const gm_csv *csv, const char *file, gm_error *
         return gm_fail(e, "%s: no column beside the label '%s'", file, gm_visible_text(s->label, shown));
     if (s->names.count > GM_COLUMNS_MAX) return gm_fail(e, "%s: more than %zu columns", file, GM_COLUMNS_MAX);
     s->columns = gm_new_zeroed(s->names.count, sizeof *s->columns, e);
-    return s->columns != NULL ? 0 : -1;
+    if (s->columns == NULL) return -1;
+    if (force_kind(s, csv, file, &s->choice->categorical, CATEGORICAL, e) < 0) return -1;
+    return force_kind(s, csv, file, &s->choice->numeric, NUMERIC, e);
+}
+
+/* The label's column, under the name that the first file gives it. */
+static int match_label(scan *s, const gm_csv *csv, const char *file, gm_error *e) {
+    if (s->label == NULL) return 0;
+    const long at = gm_csv_find(csv, s->label);
+    if (at < 0) return gm_csv_no_column(csv, file, "label column", s->label, e);
+    s->label_place = (size_t)at;
+    if (s->columns != NULL) return 0;
+    const char *name = gm_csv_column(csv, (size_t)at);
+    s->label_name = gm_copy_text(name, strlen(name), e);
+    s->label = s->label_name;
+    return s->label != NULL ? 0 : -1;
 }
 
 static int match_columns(scan *s, const gm_csv *csv, const char *file, const char *first, gm_error *e) {
     char shown[GM_VISIBLE];
     const size_t count = gm_csv_columns(csv);
-    const long label = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
-    if (s->label != NULL && label < 0) return gm_csv_no_column(csv, file, "label column", s->label, e);
+    if (match_label(s, csv, file, e) < 0) return -1;
     if (s->columns == NULL && take_columns(s, csv, file, e) < 0) return -1;
-    s->label_place = (size_t)label;
     for (size_t i = 0; i < s->names.count; i++) {
         const long at = gm_csv_find(csv, s->names.items[i].text);
         if (at < 0) {
@@ -79,18 +121,19 @@ static int match_columns(scan *s, const gm_csv *csv, const char *file, const cha
     return 0;
 }
 
-static void add_number(column_scan *c, double value, size_t row) {
+static void add_number(column_scan *c, double value) {
     const bool whole = value == trunc(value) && fabs(value) < 0x1p53;
-    if (row == 0) {
+    if (c->values == 0) {
         c->minimum = c->maximum = value;
         c->integer = true;
     }
+    c->values++;
     if (value < c->minimum) c->minimum = value;
     if (value > c->maximum) c->maximum = value;
     c->integer = c->integer && whole;
     /* B. P. Welford: Note on a method for calculating corrected sums of squares and products. Technometrics 4, 1962. */
     const double before = value - c->mean;
-    c->mean += before / (double)(row + 1);
+    c->mean += before / (double)c->values;
     c->squares += before * (value - c->mean);
 }
 
@@ -102,34 +145,26 @@ static int add_category(column_scan *c, const gm_field *field, gm_error *e) {
     return gm_fail(e, "more than %zu categories; if it is an identifier, leave it out", GM_CATEGORIES_MAX);
 }
 
-/* The first value that is not empty says what the column is. */
-static int decide(column_scan *c, const gm_field *field, bool number, uint64_t line, gm_error *e) {
-    if (field->length == 0) {
-        if (c->empty_line == 0) c->empty_line = line;
-        return 0;
-    }
-    c->kind = number ? NUMERIC : CATEGORICAL;
-    if (c->empty_line == 0) return 0;
-    if (number) return gm_fail(e, "empty in line %llu; a number belongs there", (unsigned long long)c->empty_line);
-    return gm_lexicon_add(&c->words, "", 0, e) < 0 ? -1 : 0;
-}
-
-static int add_value(column_scan *c, const gm_field *field, uint64_t line, size_t row, gm_error *e) {
+/* The first value that is no mark of a missing number says what the column is; marks before it are categories if that
+ * is a word. */
+static int add_value(column_scan *c, const gm_missing *missing, const gm_field *field, gm_error *e) {
     double value = 0;
     char shown[GM_VISIBLE];
     if (c->kind == CATEGORICAL) return add_category(c, field, e);
     const bool number = gm_parse_double_n(field->text, field->length, &value);
-    if (c->kind == UNDECIDED) {
-        if (decide(c, field, number, line, e) < 0) return -1;
-        if (c->kind == UNDECIDED) return 0;
-        if (c->kind == CATEGORICAL) return add_category(c, field, e);
+    if ((!number || missing->numbers) && gm_missing_is(missing, field->text, field->length)) {
+        c->missing++;
+        return c->kind == UNDECIDED ? add_category(c, field, e) : 0;
     }
     if (number) {
-        add_number(c, value, row);
+        if (c->kind == UNDECIDED) gm_lexicon_free(&c->words);
+        c->kind = NUMERIC;
+        add_number(c, value);
         return 0;
     }
-    if (field->length == 0) return gm_fail(e, "empty; a number belongs here");
-    return gm_fail(e, "'%s' is not a number", gm_visible(field->text, field->length, shown));
+    if (c->kind == NUMERIC) return gm_fail(e, "'%s' is not a number", gm_visible(field->text, field->length, shown));
+    c->kind = CATEGORICAL;
+    return add_category(c, field, e);
 }
 
 static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error *e) {
@@ -145,16 +180,24 @@ static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error 
     return 0;
 }
 
-static int add_row(scan *s, const gm_field *fields, uint64_t line, gm_error *e) {
+static int add_values(scan *s, const gm_field *fields, gm_error *e) {
     char shown[GM_VISIBLE];
     for (size_t i = 0; i < s->names.count; i++) {
-        if (add_value(&s->columns[i], &fields[s->columns[i].place], line, s->rows, e) == 0) continue;
+        if (add_value(&s->columns[i], &s->missing, &fields[s->columns[i].place], e) == 0) continue;
         return gm_fail_within(e, "column '%s': ", gm_visible_text(s->names.items[i].text, shown));
     }
     s->rows++;
-    if (s->label == NULL) return 0;
-    const gm_field *label = &fields[s->label_place];
-    if (add_class(s, label->text, label->length, 1, e) == 0) return 0;
+    return 0;
+}
+
+/* Of a row that is not of the fold only the class counts, and that not as a row. */
+static int add_row(scan *s, const gm_field *fields, gm_error *e) {
+    static const gm_field none = {"", 0};
+    char shown[GM_VISIBLE];
+    const gm_field *label = s->label != NULL ? &fields[s->label_place] : &none;
+    const int wanted = gm_folds_wants(&s->folds, label->text, label->length, e);
+    if (wanted < 0 || (wanted > 0 && add_values(s, fields, e) < 0)) return -1;
+    if (s->label == NULL || add_class(s, label->text, label->length, wanted > 0 ? 1 : 0, e) == 0) return 0;
     return gm_fail_within(e, "column '%s': ", gm_visible_text(s->label, shown));
 }
 
@@ -163,8 +206,7 @@ static int scan_rows(scan *s, gm_csv *csv, const char *file, gm_error *e) {
     uint64_t line;
     int got;
     while ((got = gm_csv_next(csv, &fields, &line, e)) > 0) {
-        if (add_row(s, fields, line, e) < 0)
-            return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)line);
+        if (add_row(s, fields, e) < 0) return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)line);
     }
     return got;
 }
@@ -179,7 +221,7 @@ static int scan_csv_file(scan *s, const char *path, int fd, const char *first, g
         close(fd);
         return gm_fail(e, "%s is %s, the files before it are CSV", name, gm_data_kind_text(kind));
     }
-    gm_csv *csv = gm_csv_new(fd, name, e);
+    gm_csv *csv = gm_csv_new(fd, name, s->choice->form, e);
     const bool good = csv != NULL && match_columns(s, csv, name, first, e) == 0 && scan_rows(s, csv, name, e) == 0;
     gm_csv_free(csv);
     close(fd);
@@ -195,11 +237,10 @@ static int scan_csv(scan *s, char *const *files, size_t file_count, int first_fd
 
 /* ---- the scan becomes a schema ---- */
 
-static int finish_column(const scan *s, column_scan *c, gm_column *out, gm_error *e) {
-    const double rows = (double)s->rows;
+static int finish_column(column_scan *c, gm_column *out, gm_error *e) {
     char shown[GM_VISIBLE];
-    out->features = 1;
-    if (c->kind == UNDECIDED) return gm_fail(e, "column '%s' is empty in every row", gm_visible_text(out->name, shown));
+    if (c->kind == UNDECIDED || (c->kind == NUMERIC && c->values == 0))
+        return gm_fail(e, "column '%s' is empty in every row", gm_visible_text(out->name, shown));
     if (c->kind == CATEGORICAL) {
         const size_t count = c->words.count;
         out->categories = gm_lexicon_take(&c->words, e);
@@ -208,12 +249,14 @@ static int finish_column(const scan *s, column_scan *c, gm_column *out, gm_error
         out->features = out->category_count = count;
         return 0;
     }
+    out->missing = c->missing;
+    out->features = c->missing > 0 ? 2 : 1;
     out->integer = c->integer;
     out->minimum = c->minimum;
     out->maximum = c->maximum;
     /* Rounding must not carry the mean outside. */
     out->mean = fmin(fmax(c->mean, c->minimum), c->maximum);
-    out->deviation = sqrt(c->squares / rows);
+    out->deviation = sqrt(c->squares / (double)c->values);
     if (isfinite(c->mean) && isfinite(out->deviation) && isfinite(out->maximum - out->minimum)) return 0;
     return gm_fail(e, "column '%s': its numbers are too large to be scaled", gm_visible_text(out->name, shown));
 }
@@ -251,6 +294,21 @@ static size_t merge_equal(class_item *items, size_t count) {
     return kept;
 }
 
+/* Two classes at least must have rows to learn from. */
+static int check_classes(const gm_schema *s, gm_error *e) {
+    size_t there = 0, last = 0;
+    char label[GM_VISIBLE], class[GM_VISIBLE];
+    for (size_t i = 0; i < s->class_count; i++) {
+        if (s->class_rows[i] == 0) continue;
+        there++;
+        last = i;
+    }
+    if (there > 1) return 0;
+    return gm_fail(e, "label column '%s' has one class only ('%s')%s", gm_visible_text(s->label, label),
+                   gm_visible_text(s->classes[last], class),
+                   s->class_count > 1 ? " in the rows that are not held out" : "");
+}
+
 static int finish_classes(scan *s, gm_schema *out, gm_error *e) {
     const size_t count = s->classes.count;
     class_item *items = gm_new(count, sizeof *items, e);
@@ -272,13 +330,24 @@ static int finish_classes(scan *s, gm_schema *out, gm_error *e) {
         out->class_rows[i] = items[i].rows;
     }
     free(items);
-    char shown[GM_VISIBLE];
-    if (out->class_count > 1) return 0;
-    return gm_fail(e, "label column '%s' has one class only ('%s')", gm_visible_text(out->label, shown),
-                   out->classes[0]);
+    return check_classes(out, e);
+}
+
+static int copy_marks(const gm_names *marks, gm_schema *out, gm_error *e) {
+    if (marks == NULL) return 0;
+    out->marks_given = true;
+    out->marks.items = gm_new(marks->count, sizeof *out->marks.items, e);
+    for (size_t i = 0; out->marks.items != NULL && i < marks->count; i++, out->marks.count++) {
+        out->marks.items[i] = gm_copy_text(marks->items[i], strlen(marks->items[i]), e);
+        if (out->marks.items[i] == NULL) return -1;
+    }
+    return out->marks.items != NULL ? 0 : -1;
 }
 
 static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
+    if (s->rows == 0) return gm_fail(e, "no row is left outside of the fold that is held out");
+    out->form = s->choice->form;
+    if (copy_marks(s->choice->marks, out, e) < 0) return -1;
     out->columns = gm_new_zeroed(s->names.count, sizeof *out->columns, e);
     if (out->columns == NULL) return -1;
     out->column_count = s->names.count;
@@ -288,7 +357,7 @@ static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
         s->names.items[i].text = NULL;
     }
     for (size_t i = 0; i < out->column_count; i++) {
-        if (finish_column(s, &s->columns[i], &out->columns[i], e) < 0) return -1;
+        if (finish_column(&s->columns[i], &out->columns[i], e) < 0) return -1;
         out->features += out->columns[i].features;
     }
     if (out->features > GM_FEATURES_MAX) {
@@ -299,11 +368,13 @@ static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
     return out->label != NULL ? finish_classes(s, out, e) : -1;
 }
 
-static int describe_csv(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label,
-                        gm_error *e) {
-    scan s = {.label = label};
-    const bool good = scan_csv(&s, files, file_count, first_fd, e) == 0;
-    const int done = !good ? -1 : finish_csv(&s, out, e) == 0 ? 0 : gm_fail_within(e, "%s: ", gm_data_name(files[0]));
+static int describe_csv(gm_schema *out, char *const *files, size_t file_count, int first_fd,
+                        const gm_scan_choice *choice, gm_error *e) {
+    scan s = {.choice = choice, .label = choice->label, .folds.fold = choice->fold};
+    int done = gm_missing_open(&s.missing, choice->marks, e);
+    if (done < 0) close(first_fd);
+    if (done == 0) done = scan_csv(&s, files, file_count, first_fd, e);
+    if (done == 0 && finish_csv(&s, out, e) < 0) done = gm_fail_within(e, "%s: ", gm_data_name(files[0]));
     scan_free(&s);
     return done;
 }
@@ -311,28 +382,42 @@ static int describe_csv(gm_schema *out, char *const *files, size_t file_count, i
 /* ---- IDX ---- */
 
 typedef struct pixel_scan {
+    gm_folds folds;
     size_t columns, rows;
     uint64_t *sum, *squares; /* [columns], exact */
     size_t classes[256];     /* rows of each label */
+    bool there[256];         /* it is a label, if only of rows that are not of the fold */
 } pixel_scan;
+
+/* One picture; `label` NULL: there are none. */
+static int add_picture(pixel_scan *p, const unsigned char *picture, const unsigned char *label, gm_error *e) {
+    const int wanted = gm_folds_wants(&p->folds, label != NULL ? label : picture, label != NULL ? 1 : 0, e);
+    if (wanted < 0) return -1;
+    if (label != NULL) p->there[*label] = true;
+    if (wanted == 0) return 0;
+    for (size_t i = 0; i < p->columns; i++) {
+        p->sum[i] += picture[i];
+        p->squares[i] += (uint64_t)picture[i] * picture[i];
+    }
+    if (label != NULL) p->classes[*label]++;
+    p->rows++;
+    return 0;
+}
 
 static int scan_pixels(pixel_scan *p, gm_idx *idx, gm_error *e) {
     enum { ROWS = 64 };
     unsigned char *bytes = gm_new(ROWS * p->columns, 1, e), labels[ROWS];
+    const bool labelled = gm_idx_labelled(idx);
     if (bytes == NULL) return -1;
     long got;
-    while ((got = gm_idx_next(idx, ROWS, bytes, gm_idx_labelled(idx) ? labels : NULL, NULL, e)) > 0) {
-        for (size_t row = 0; row < (size_t)got; row++) {
-            const unsigned char *picture = bytes + row * p->columns;
-            for (size_t i = 0; i < p->columns; i++) {
-                p->sum[i] += picture[i];
-                p->squares[i] += (uint64_t)picture[i] * picture[i];
-            }
-            if (gm_idx_labelled(idx)) p->classes[labels[row]]++;
+    while ((got = gm_idx_next(idx, ROWS, bytes, labelled ? labels : NULL, NULL, e)) > 0) {
+        for (long row = 0; row < got; row++) {
+            if (add_picture(p, bytes + (size_t)row * p->columns, labelled ? &labels[row] : NULL, e) < 0) got = -1;
         }
-        p->rows += (size_t)got;
+        if (got < 0) break;
     }
     free(bytes);
+    if (got == 0 && p->rows == 0) return gm_fail(e, "no row is left outside of the fold that is held out");
     return (int)got;
 }
 
@@ -368,7 +453,7 @@ static int finish_pixel_classes(const pixel_scan *p, const gm_idx *idx, gm_schem
     int done = 0;
     for (unsigned byte = 0; byte < 256 && done == 0; byte++) {
         const int length = snprintf(text, sizeof text, "%u", byte);
-        if (p->classes[byte] > 0) done = add_class(&s, text, (size_t)length, p->classes[byte], e);
+        if (p->there[byte]) done = add_class(&s, text, (size_t)length, p->classes[byte], e);
     }
     out->label = done == 0 ? gm_copy_text(s.label, strlen(s.label), e) : NULL;
     if (out->label == NULL || finish_classes(&s, out, e) < 0) done = gm_fail_within(e, "%s: ", gm_idx_label_file(idx));
@@ -376,9 +461,12 @@ static int finish_pixel_classes(const pixel_scan *p, const gm_idx *idx, gm_schem
     return done;
 }
 
-static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, const char *label, gm_error *e) {
-    pixel_scan p = {.columns = gm_idx_columns(idx)};
+static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, const gm_scan_choice *choice, gm_error *e) {
+    pixel_scan p = {.folds.fold = choice->fold, .columns = gm_idx_columns(idx)};
+    const char *label = choice->label;
     char shown[GM_VISIBLE];
+    if (choice->categorical.count > 0 || choice->numeric.count > 0 || choice->marks != NULL)
+        return gm_fail_usage(e, "%s: the columns of IDX files are numeric, and none is missing", file);
     if (label != NULL && !gm_idx_labelled(idx)) {
         return gm_fail(e, "%s: no file of labels ('%s') is among the IDX files", file, gm_visible_text(label, shown));
     }
@@ -390,22 +478,23 @@ static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, cons
     if (done == 0 && gm_idx_labelled(idx)) done = finish_pixel_classes(&p, idx, out, label, e);
     free(p.sum);
     free(p.squares);
+    gm_folds_close(&p.folds);
     return done;
 }
 
-static int describe_idx(gm_schema *out, char *const *files, size_t file_count, int first_fd, const char *label,
-                        gm_error *e) {
+static int describe_idx(gm_schema *out, char *const *files, size_t file_count, int first_fd,
+                        const gm_scan_choice *choice, gm_error *e) {
     gm_idx *idx = gm_idx_open(files, file_count, first_fd, e);
-    const int done = idx != NULL ? describe_pictures(out, idx, gm_data_name(files[0]), label, e) : -1;
+    const int done = idx != NULL ? describe_pictures(out, idx, gm_data_name(files[0]), choice, e) : -1;
     gm_idx_free(idx);
     return done;
 }
 
 /* ---- all ---- */
 
-static int describe(gm_schema *s, char *const *files, size_t file_count, const char *label, gm_error *e) {
+static int describe(gm_schema *s, char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e) {
     gm_data_kind kind;
-    const char *name = gm_base_name(gm_data_name(files[0]));
+    const char *name = gm_base_name(gm_data_name(files[0])), *label = choice->label;
     if (label != NULL && (label[0] == '\0' || strlen(label) > GM_COLUMN_NAME_MAX)) {
         return gm_fail_usage(e, "a label column's name has 1 to %zu bytes", GM_COLUMN_NAME_MAX);
     }
@@ -413,21 +502,21 @@ static int describe(gm_schema *s, char *const *files, size_t file_count, const c
     if (s->source == NULL || gm_data_check(files, file_count, e) < 0) return -1;
     const int fd = gm_data_open(files[0], &kind, e);
     if (fd < 0) return -1;
-    if (kind == GM_DATA_CSV) return describe_csv(s, files, file_count, fd, label, e);
-    if (kind == GM_DATA_IDX) return describe_idx(s, files, file_count, fd, label, e);
+    if (kind == GM_DATA_CSV) return describe_csv(s, files, file_count, fd, choice, e);
+    if (kind == GM_DATA_IDX) return describe_idx(s, files, file_count, fd, choice, e);
     close(fd);
     return gm_fail(e, "%s is a stream; columns and classes are read from CSV or IDX files", gm_data_name(files[0]));
 }
 
-gm_schema *gm_schema_scan(char *const *files, size_t file_count, const char *label, gm_scale scale, gm_error *e) {
+gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e) {
     if (file_count == 0) {
         gm_fail_usage(e, "no data file was named");
         return NULL;
     }
     gm_schema *s = gm_new_zeroed(1, sizeof *s, e);
     if (s == NULL) return NULL;
-    s->scale = scale;
-    if (describe(s, files, file_count, label, e) < 0) {
+    s->scale = choice->scale;
+    if (describe(s, files, file_count, choice, e) < 0) {
         gm_schema_free(s);
         return NULL;
     }

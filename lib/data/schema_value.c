@@ -1,8 +1,10 @@
 /* schema_value.c: a schema as a value of the model file, and back.
  *
  *   { source, rows, scale, features, columns: N, [names: N texts; absent for p0 p1 ...], minimum, maximum, mean,
- * deviation, integer: N each, or one that holds for all, [categories: [{column, words}]], [label, classes, class_rows],
- * [height, width] }
+ * deviation, integer, [missing]: N each, or one that holds for all, [categories: [{column, words}]], [label, classes,
+ * class_rows], [height, width], [separator], [header: false], [marks] }
+ *
+ * What stands in brackets is left out where it says nothing: no missing numbers, a comma, a header, the usual marks.
  *
  * Pictures have hundreds of columns that differ in nothing but two numbers, so what columns share is written once.
  */
@@ -80,6 +82,27 @@ static gm_value *integer_value(const gm_schema *s) {
     return array;
 }
 
+/* Nothing to say: 0 for all. */
+static int set_missing(const gm_schema *s, gm_value *map) {
+    bool any = false;
+    for (size_t i = 0; i < s->column_count; i++) any = any || s->columns[i].missing > 0;
+    if (!any) return 0;
+    gm_value *array = gm_value_array();
+    if (gm_map_set(map, "missing", array) < 0) return -1;
+    for (size_t i = 0; i < s->column_count; i++) {
+        if (gm_array_push(array, gm_value_int((int64_t)s->columns[i].missing)) < 0) return -1;
+    }
+    return 0;
+}
+
+static int set_form(const gm_schema *s, gm_value *map) {
+    const char separator[2] = {s->form.separator, '\0'};
+    const bool comma = s->form.separator == 0 || s->form.separator == ',';
+    if (!comma && gm_map_set(map, "separator", gm_value_text(separator)) < 0) return -1;
+    if (s->form.no_header && gm_map_set(map, "header", gm_value_bool(false)) < 0) return -1;
+    return s->marks_given ? gm_map_set(map, "marks", texts_value(s->marks.items, s->marks.count)) : 0;
+}
+
 static int set_names(const gm_schema *s, gm_value *map) {
     char name[32];
     bool numbered = true;
@@ -134,6 +157,7 @@ static int set_all(const gm_schema *s, gm_value *map) {
         if (gm_map_set(map, statistic_names[i], statistic_value(s, i)) < 0) return -1;
     }
     if (gm_map_set(map, "integer", integer_value(s)) < 0) return -1;
+    if (set_missing(s, map) < 0 || set_form(s, map) < 0) return -1;
     if (set_categories(s, map) < 0 || set_classes(s, map) < 0) return -1;
     if (s->height == 0) return 0;
     if (gm_map_set(map, "height", gm_value_int((int64_t)s->height)) < 0) return -1;
@@ -251,6 +275,35 @@ static int get_integer(gm_schema *s, const gm_value *map, gm_error *e) {
     return 0;
 }
 
+static int get_missing(gm_schema *s, const gm_value *map, gm_error *e) {
+    const gm_value *v = gm_map_get(map, "missing");
+    if (v == NULL) return 0;
+    if (v->kind != GM_ARRAY || v->length != s->column_count) return gm_fail(e, "'missing' is of a wrong length");
+    for (size_t i = 0; i < s->column_count; i++) {
+        const gm_value *one = v->items[i];
+        if (one->kind != GM_INT || one->integer < 0 || one->integer >= (int64_t)s->rows)
+            return gm_fail(e, "'missing': no count of rows for column %zu", i);
+        s->columns[i].missing = (size_t)one->integer;
+    }
+    return 0;
+}
+
+static int get_form(gm_schema *s, const gm_value *map, gm_error *e) {
+    const gm_value *header = gm_map_get(map, "header"), *separator = gm_map_get(map, "separator");
+    const gm_value *marks = gm_map_get(map, "marks");
+    if (header != NULL && header->kind != GM_BOOL) return gm_fail(e, "'header' is neither true nor false");
+    s->form.no_header = header != NULL && !header->boolean;
+    if (separator != NULL) {
+        if (separator->kind != GM_TEXT || separator->length != 1) return gm_fail(e, "'separator' is no character");
+        if (gm_separator_parse(separator->text, &s->form.separator, e) < 0) return -1;
+    }
+    if (marks == NULL) return 0;
+    s->marks_given = true;
+    s->marks.items = copy_texts(marks, "marks", 0, GM_CATEGORIES_MAX, GM_CATEGORY_TEXT_MAX, e);
+    s->marks.count = s->marks.items != NULL ? marks->length : 0;
+    return s->marks.items != NULL ? 0 : -1;
+}
+
 static int get_categories(gm_schema *s, const gm_value *map, gm_error *e) {
     const gm_value *all = gm_map_get(map, "categories");
     if (all == NULL) return 0;
@@ -273,7 +326,8 @@ static int check_columns(gm_schema *s, size_t features, gm_error *e) {
     size_t sum = 0;
     for (size_t i = 0; i < s->column_count; i++) {
         gm_column *c = &s->columns[i];
-        c->features = c->categorical ? c->category_count : 1;
+        if (c->categorical && c->missing > 0) return gm_fail(e, "'missing': column %zu is not numeric", i);
+        c->features = c->categorical ? c->category_count : c->missing > 0 ? 2 : 1;
         sum += c->features;
         if (!(c->minimum <= c->mean && c->mean <= c->maximum && c->deviation >= 0 &&
               isfinite(c->maximum - c->minimum))) {
@@ -357,7 +411,8 @@ static int get_all(gm_schema *s, const gm_value *map, gm_error *e) {
     for (size_t i = 0; i < STATISTICS; i++) {
         if (get_statistic(s, map, i, e) < 0) return -1;
     }
-    if (get_integer(s, map, e) < 0 || get_categories(s, map, e) < 0 || check_columns(s, features, e) < 0) return -1;
+    if (get_integer(s, map, e) < 0 || get_missing(s, map, e) < 0 || get_form(s, map, e) < 0) return -1;
+    if (get_categories(s, map, e) < 0 || check_columns(s, features, e) < 0) return -1;
     return get_classes(s, map, e) < 0 ? -1 : get_shape(s, map, e);
 }
 

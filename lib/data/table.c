@@ -11,8 +11,8 @@
 
 struct gm_table {
     gm_data_kind kind;
-    const gm_schema *schema; /* for the one-hot columns */
-    bool one_hot, labelled;
+    const gm_schema *schema; /* for columns of several features */
+    bool expand, labelled;
     size_t rows, features;
     size_t width;                /* numbers of a stored row */
     float *cells;                /* [rows, width], but for IDX */
@@ -20,6 +20,7 @@ struct gm_table {
     int32_t *y;                  /* [rows], if labelled */
     size_t capacity, y_capacity; /* numbers and labels there is room for */
     gm_pixels pixels;
+    gm_oddity *oddities; /* [columns], or NULL */
 };
 
 static long read_piece(gm_table *t, gm_rows *d, size_t wanted, gm_error *e) {
@@ -65,9 +66,10 @@ gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *
     t->labelled = gm_rows_labelled(d);
     t->features = gm_rows_features(d);
     t->width = t->kind == GM_DATA_STREAM ? t->features : schema->column_count;
-    t->one_hot = t->kind == GM_DATA_CSV && gm_rows_one_hot(d);
+    t->expand = t->kind == GM_DATA_CSV && gm_rows_expands(d);
     const int done = read_all(t, d, gm_data_name(files[0]), e);
     if (t->kind == GM_DATA_IDX) gm_rows_take_pixels(d, &t->pixels);
+    t->oddities = gm_rows_take_oddities(d);
     gm_rows_close(d);
     if (done == 0) return t;
     gm_table_free(t);
@@ -80,6 +82,7 @@ void gm_table_free(gm_table *t) {
     free(t->cells);
     free(t->bytes);
     free(t->y);
+    free(t->oddities);
     free(t);
 }
 
@@ -95,12 +98,16 @@ bool gm_table_labelled(const gm_table *t) {
     return t->labelled;
 }
 
+void gm_table_notes(const gm_table *t, gm_note *note, const void *context) {
+    if (t->schema != NULL) gm_oddities_tell(t->schema, t->oddities, note, context);
+}
+
 void gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y) {
     for (size_t i = 0; i < n; i++, x += t->features) {
         const size_t at = rows[i] * t->width;
         if (t->kind == GM_DATA_IDX) {
             gm_pixels_scale(&t->pixels, 1, t->bytes + at, x);
-        } else if (t->one_hot) {
+        } else if (t->expand) {
             gm_cells_expand(t->schema, true, 1, t->cells + at, x);
         } else {
             memcpy(x, t->cells + at, t->width * sizeof *x);

@@ -13,3 +13,7 @@ void gm_say(const char *tool, const char *format, ...) {
     /* one call, so that lines of a pipeline's processes do not mix */
     fprintf(stderr, "%s: %s\n", tool, line);
 }
+
+void gm_say_note(const void *tool, const char *line) {
+    gm_say(tool, "%s", line);
+}

@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int pictures = fuzz_file(data + 1, first), labels = fuzz_file(data + 1 + first, size - 1 - first);
     snprintf(paths[0], sizeof paths[0], "/proc/self/fd/%d", pictures);
     snprintf(paths[1], sizeof paths[1], "/proc/self/fd/%d", labels);
-    gm_schema *s = gm_schema_scan(files, count, count == 1 ? NULL : "digit", (gm_scale){GM_SCALE_STANDARD, 0, 0}, &e);
+    gm_schema *s = gm_schema_scan(
+        files, count, &(gm_scan_choice){.label = count == 1 ? NULL : "digit", .scale.kind = GM_SCALE_STANDARD}, &e);
     REQUIRE(s != NULL || e.text[0] != '\0');
     if (s != NULL && s->height > 0) {
         gm_value *v = gm_schema_value(s, &e);

@@ -4,12 +4,15 @@
 #include <sys/resource.h>
 
 /* All rows as "line: a|b|c;" one after the other, or the message. */
+static gm_csv_form form;        /* of what is read */
+static const char *rows_before; /* those before the message of the last reading */
+
 static const char *read_fd(int fd) {
     static char out[4096];
     static gm_error e;
     size_t used = 0;
     out[0] = '\0';
-    gm_csv *c = gm_csv_new(fd, "x.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "x.csv", form, &e);
     if (c == NULL) return e.text;
     for (;;) {
         const gm_field *fields;
@@ -17,6 +20,7 @@ static const char *read_fd(int fd) {
         const int got = gm_csv_next(c, &fields, &line, &e);
         if (got <= 0) {
             gm_csv_free(c);
+            rows_before = out;
             return got < 0 ? e.text : out;
         }
         used += (size_t)snprintf(out + used, sizeof out - used, "%llu:", (unsigned long long)line);
@@ -60,6 +64,31 @@ static void test_quotes(void) {
     CHECK_TEXT(read_text("a,b\n\" x \",2\n"), "2: x |2;");
 }
 
+static void test_separators(void) {
+    form.separator = ';';
+    CHECK_TEXT(read_text("a;b\r\n1,5;\"x;\"\"y\n\"\r\n"), "2:1,5|x;\"y\n;");
+    CHECK_TEXT(read_text("\xEF\xBB\xBF"
+                         "a;b\n1;\n"),
+               "2:1|;");
+    CHECK_TEXT(read_text("a;b\n1;\"x\n"), "x.csv: line 2: a quote opened here is never closed");
+    form.separator = '\t';
+    CHECK_TEXT(read_text("a\tb\tc\n 1 \t\t\n\t x,y\t3\n"), "2:1||;3:|x,y|3;");
+    form.separator = ' ';
+    CHECK_TEXT(read_text("a b\n1 \"2 3\"\n\t4  \n"), "x.csv: line 3: 3 fields, the header has 2");
+    form.separator = 0;
+}
+
+static void test_no_header(void) {
+    form.no_header = true;
+    CHECK_TEXT(read_text("1,2\n3,4\n"), "1:1|2;2:3|4;");
+    CHECK_TEXT(read_text("\n\"x\ny\",2\n3,4"), "2:x\ny|2;4:3|4;");
+    CHECK_TEXT(read_text("1,2\n3\n"), "x.csv: line 2: 1 field, the first row has 2");
+    CHECK_TEXT(read_text("1,\n"), "1:1|;");
+    CHECK_TEXT(read_text(""), "x.csv: empty file");
+    form.no_header = false;
+    CHECK_TEXT(read_text("5,5\n1,2\n"), "x.csv: line 1: columns 1 and 2 are both named '5'; has the file no header?");
+}
+
 static void test_blank_lines(void) {
     CHECK_TEXT(read_text("\n\na,b\n\n1,2\n\n  \n3,4\n\n"), "5:1|2;8:3|4;");
     CHECK_TEXT(read_text("\r\na,b\r\n\r\n1,2\r\n\r\n3,4\r\n"), "4:1|2;6:3|4;");
@@ -78,7 +107,7 @@ static void test_header(void) {
     gm_error e;
     put_text("h.csv", "one,\"two, three\",four\n1,2,3\n");
     const int fd = open("h.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "h.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "h.csv", (gm_csv_form){0}, &e);
     CHECK(c != NULL);
     if (c != NULL) {
         CHECK(gm_csv_columns(c) == 3);
@@ -127,7 +156,7 @@ static void test_order_of_trouble(void) {
     uint64_t line;
     put_text("x.csv", "a,b\n1,2\n3,4\n5\n");
     const int fd = open("x.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "x.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "x.csv", (gm_csv_form){0}, &e);
     CHECK(c != NULL);
     if (c != NULL) {
         CHECK(gm_csv_ready(c));
@@ -155,7 +184,7 @@ static void test_long_fields(void) {
     const gm_field *fields;
     uint64_t line;
     const int fd = open("x.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "x.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "x.csv", (gm_csv_form){0}, &e);
     CHECK(c != NULL && gm_csv_next(c, &fields, &line, &e) == 1);
     if (c != NULL) CHECK(fields[0].length == 1 && fields[0].text[0] == '1' && fields[1].length == n - 112);
     gm_csv_free(c);
@@ -209,38 +238,79 @@ static void test_pieces(void) {
     }
 }
 
-/* Many rows over many blocks: every field where it belongs. */
-static void test_many_blocks(void) {
+/* Many rows over many blocks, which libcsv reads if they have quotes: every field where it belongs. */
+static void many_blocks(bool quotes, const char *line_end) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop";
     FILE *f = fopen("many.csv", "w");
     files_note("many.csv");
-    fputs("number,word,rest\n", f);
+    fprintf(f, "number,word,rest%s", line_end);
     for (int i = 0; i < 50000; i++)
-        fprintf(f, "%d,\"w%d,\n\",%.*s\n", i, i * 7, i % 40, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop");
+        fprintf(f, quotes ? "%d,\"w%d,\n\",%.*s%s" : "%d,  w%d ,%.*s%s", i, i * 7, i % 40, letters, line_end);
     fclose(f);
     gm_error e;
     const gm_field *fields;
     uint64_t line;
     char expected[32];
     const int fd = open("many.csv", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "many.csv", &e);
+    gm_csv *c = gm_csv_new(fd, "many.csv", (gm_csv_form){0}, &e);
     bool good = c != NULL;
     int row = 0;
     for (; good && gm_csv_next(c, &fields, &line, &e) == 1; row++) {
         snprintf(expected, sizeof expected, "%d", row);
-        good = strcmp(fields[0].text, expected) == 0 && line == 2 + 2 * (uint64_t)row;
-        snprintf(expected, sizeof expected, "w%d,\n", row * 7);
+        good = strcmp(fields[0].text, expected) == 0 && line == 2 + (quotes ? 2 : 1) * (uint64_t)row;
+        snprintf(expected, sizeof expected, quotes ? "w%d,\n" : "w%d", row * 7);
         good = good && strcmp(fields[1].text, expected) == 0 && fields[2].length == (size_t)(row % 40);
-        good = good && memcmp(fields[2].text, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop", (size_t)(row % 40)) == 0;
+        good = good && memcmp(fields[2].text, letters, (size_t)(row % 40)) == 0 && fields[2].text[row % 40] == '\0';
     }
     CHECK(good && row == 50000);
     gm_csv_free(c);
     close(fd);
 }
 
+static void test_many_blocks(void) {
+    many_blocks(true, "\n");
+    many_blocks(true, "\r\n");
+    many_blocks(false, "\n");
+    many_blocks(false, "\r\n");
+    many_blocks(false, "\r");
+}
+
+/* The same bytes cut in place, and by libcsv because a quote stands behind them. */
+static void test_both_ways(void) {
+    static const char bytes[] = ",,,,;\n\n\n\r\r  \t\taab1";
+    static const char separators[] = {',', ';', ' ', '\t'};
+    uint32_t random = 1;
+    char text[64], cut[512], cut_rows[4096];
+    size_t rows = 0;
+    for (int round = 0; round < 40000; round++) {
+        size_t n = 0;
+        form.separator = separators[round % 4];
+        form.no_header = round % 8 >= 4;
+        for (const size_t wanted = (size_t)round % 48; n < wanted; n++) {
+            random = random * 1664525 + 1013904223;
+            text[n] = bytes[(random >> 16) % (sizeof bytes - 1)];
+        }
+        rows_before = "";
+        snprintf(cut, sizeof cut, "%s", read_bytes(text, n));
+        snprintf(cut_rows, sizeof cut_rows, "%s", rows_before);
+        rows_before = "";
+        text[n] = '\n';
+        text[n + 1] = '"';
+        const char *other = read_bytes(text, n + 2);
+        /* Where the bytes are refused, both say why; else only the quote is wrong. */
+        const bool refused = strstr(cut, "x.csv: line") != NULL;
+        const bool open_quote = strstr(other, "a quote opened here is never closed") != NULL;
+        rows += !refused;
+        CHECK(strcmp(cut_rows, rows_before) == 0 && (refused ? strcmp(cut, other) == 0 : open_quote));
+    }
+    CHECK(rows > 1000);
+    form = (gm_csv_form){0};
+}
+
 static void test_unreadable(void) {
     gm_error e;
     const int fd = open(".", O_RDONLY | O_CLOEXEC);
-    gm_csv *c = gm_csv_new(fd, "folder", &e);
+    gm_csv *c = gm_csv_new(fd, "folder", (gm_csv_form){0}, &e);
     CHECK(c == NULL);
     CHECK_TEXT(e.text, "folder: Is a directory");
     gm_csv_free(c);
@@ -272,6 +342,8 @@ int main(void) {
     if (!files_enter()) return 1;
     RUN(test_plain);
     RUN(test_quotes);
+    RUN(test_separators);
+    RUN(test_no_header);
     RUN(test_blank_lines);
     RUN(test_byte_order_mark);
     RUN(test_header);
@@ -284,6 +356,7 @@ int main(void) {
     RUN(test_too_many_columns);
     RUN(test_pieces);
     RUN(test_many_blocks);
+    RUN(test_both_ways);
     RUN(test_unreadable);
     RUN(test_put);
     files_leave();

@@ -81,7 +81,7 @@ static inline gm_schema *schema_of(const char *file, const char *label, const ch
     gm_error e = {.text = ""};
     gm_scale scale = {GM_SCALE_NONE, 0, 0};
     CHECK(gm_scale_parse(scale_text, &scale, &e) == 0);
-    gm_schema *s = gm_schema_scan(files, 1, label, scale, &e);
+    gm_schema *s = gm_schema_scan(files, 1, &(gm_scan_choice){.label = label, .scale = scale}, &e);
     if (s == NULL) printf("# %s\n", e.text);
     CHECK(s != NULL);
     return s;
@@ -92,7 +92,7 @@ static inline const char *scan_message(const char *file, const char *label) {
     static gm_error e;
     char *files[] = {(char *)(uintptr_t)file};
     snprintf(e.text, sizeof e.text, "no error");
-    gm_schema *s = gm_schema_scan(files, 1, label, (gm_scale){GM_SCALE_NONE, 0, 0}, &e);
+    gm_schema *s = gm_schema_scan(files, 1, &(gm_scan_choice){.label = label, .scale.kind = GM_SCALE_NONE}, &e);
     CHECK(s == NULL);
     gm_schema_free(s);
     return e.text;

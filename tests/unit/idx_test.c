@@ -48,7 +48,7 @@ static gm_schema *scan_pair(const char *scale_text) {
     gm_scale scale = {GM_SCALE_NONE, 0, 0};
     put_pair();
     CHECK(gm_scale_parse(scale_text, &scale, &e) == 0);
-    gm_schema *s = gm_schema_scan(pictures_and_labels, 2, NULL, scale, &e);
+    gm_schema *s = gm_schema_scan(pictures_and_labels, 2, &(gm_scan_choice){.scale = scale}, &e);
     CHECK_TEXT(e.text, "");
     CHECK(s != NULL);
     return s;
@@ -134,7 +134,7 @@ static const char *load_message(const gm_schema *s) {
     static gm_error e;
     snprintf(e.text, sizeof e.text, "no error");
     if (s == NULL) {
-        gm_schema *scanned = gm_schema_scan(pictures_and_labels, 2, NULL, (gm_scale){GM_SCALE_NONE, 0, 0}, &e);
+        gm_schema *scanned = gm_schema_scan(pictures_and_labels, 2, &(gm_scan_choice){.scale.kind = GM_SCALE_NONE}, &e);
         CHECK(scanned == NULL);
         gm_schema_free(scanned);
     } else {

@@ -91,11 +91,9 @@ static void test_csv_refusals(void) {
     gm_schema *s = small_schema();
     put_text("new.csv", "a,colour,b,k\n0,red,5,x\n\n1,red,n/a,x\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 4, column 'b': 'n/a' is not a number");
-    put_text("new.csv", "a,colour,b,k\n0,red,,x\n");
-    CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 2, column 'b': empty; a number belongs here");
-    put_text("new.csv", "a,colour,b,k\n0,green,5,x\n");
+    put_text("new.csv", "a,k\n0,x\n");
     CHECK_TEXT(open_message(two_files, 1, s, true),
-               "new.csv: line 2, column 'colour': 'green' is not one of the model's 2 categories");
+               "new.csv: no columns 'colour', 'b' (the model knows them from old.csv)");
     put_text("new.csv", "a,colour,k\n0,red,x\n");
     CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: no column 'b' (the model knows it from old.csv)");
     unlink("new.csv");
@@ -106,6 +104,242 @@ static void test_csv_refusals(void) {
     CHECK_TEXT(open_message(two_files, 0, s, true), "no data file was named");
     CHECK_TEXT(open_message(two_files, 1, NULL, false),
                "new.csv is CSV: a model or a label must say how its columns are encoded");
+    gm_schema_free(s);
+}
+
+/* ---- what the model does not know ---- */
+
+static char notes[512];
+static void take_note(const void *context, const char *line) {
+    CHECK(context == notes);
+    const size_t used = strlen(notes);
+    snprintf(notes + used, sizeof notes - used, "%s\n", line);
+}
+
+static const char *notes_of(const gm_rows *d) {
+    notes[0] = '\0';
+    gm_rows_notes(d, take_note, notes);
+    return notes;
+}
+
+/* Where training data had no missing numbers: the mean, and a count of them; unknown categories: none is set. */
+static void test_unknown(void) {
+    gm_schema *s = small_schema();
+    gm_error e;
+    float x[16];
+    put_text("new.csv", "a,colour,b,k\n,green,NA,x\n5,blue,5,x\n-,,6,x\n?,red,6,x\n");
+    gm_rows *d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
+    CHECK(d != NULL && gm_rows_next(d, 4, false, x, NULL, &e) == 4);
+    if (d == NULL) return;
+    const float expected[16] = {0.5f, 0, 0, 0.5f, 0.5f, 0, 1, 0, 0.5f, 0, 0, 0.5f, 0.5f, 1, 0, 0.5f};
+    CHECK(memcmp(x, expected, sizeof x) == 0);
+    CHECK_TEXT(notes_of(d), "4 missing numbers taken for the mean of the column (none was missing before): a 3, b 1\n"
+                            "column 'colour': 2 rows with a category that the model does not know, as 'green'\n");
+    gm_rows_close(d);
+    gm_table *t = gm_table_load(two_files, 1, s, &(gm_data_choice){0}, &e);
+    const uint32_t numbers[4] = {0, 1, 2, 3};
+    memset(x, 0, sizeof x);
+    if (t != NULL) gm_table_pick(t, 4, numbers, x, NULL);
+    CHECK(t != NULL && memcmp(x, expected, sizeof x) == 0);
+    notes[0] = '\0';
+    if (t != NULL) gm_table_notes(t, take_note, notes);
+    CHECK(strlen(notes) > 100);
+    gm_table_free(t);
+    gm_schema_free(s);
+}
+
+/* Where it had some: the mean, and a feature that says so. */
+static void test_missing(void) {
+    gm_error e;
+    float x[6];
+    put_text("old.csv", "a,b\n1,5\n,6\n3,7\n");
+    gm_schema *s = schema_of("old.csv", NULL, "standard");
+    put_text("new.csv", "b,a\n6,NA\n6,2\n");
+    gm_rows *d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
+    CHECK(d != NULL && gm_rows_features(d) == 3 && gm_rows_next(d, 2, false, x, NULL, &e) == 2);
+    const float expected[6] = {0, 1, 0, 0, 0, 0};
+    CHECK(memcmp(x, expected, sizeof expected) == 0);
+    if (d != NULL) CHECK_TEXT(notes_of(d), "");
+    gm_rows_close(d);
+    gm_schema_free(s);
+}
+
+/* ---- without a header ---- */
+
+static const char *no_header_message(const gm_schema *s, const char *text) {
+    put_text("new.csv", text);
+    return open_message(two_files, 1, s, false);
+}
+
+static void test_no_header(void) {
+    char *files[] = {(char[]){"old.csv"}};
+    gm_error e;
+    float x[4];
+    int32_t y[2];
+    put_text("old.csv", "x\t1\t5\ny\t2\t6\n");
+    gm_schema *s = gm_schema_scan(files, 1, &(gm_scan_choice){.label = "1", .form = {'\t', true}}, &e);
+    CHECK(s != NULL);
+    if (s == NULL) return;
+    put_text("new.csv", "y\t3\t8\n");
+    put_text("more.csv", "x\t4\t9\n");
+    gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){.id = "-1"}, &e);
+    CHECK(d != NULL && gm_rows_next(d, 4, false, x, y, &e) == 2);
+    CHECK(x[0] == 3 && x[1] == 8 && x[2] == 4 && x[3] == 9 && y[0] == 1 && y[1] == 0);
+    if (d != NULL) CHECK_TEXT(gm_rows_ids(d)[1].text, "9");
+    gm_rows_close(d);
+    put_text("new.csv", "3\t8\n");
+    d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
+    CHECK(d != NULL && !gm_rows_labelled(d) && gm_rows_next(d, 4, false, x, NULL, &e) == 1 && x[0] == 3 && x[1] == 8);
+    gm_rows_close(d);
+    CHECK_TEXT(no_header_message(s, "k\tone\ttwo\nx\t1\t2\n"),
+               "new.csv: line 1, column 'c2': 'one' is not a number (a header? the model's data had none)");
+    CHECK_TEXT(no_header_message(s, "x\t1\t2\t3\n"),
+               "new.csv: 4 columns; the model knows 3 with the label, by their order as there is no header");
+    CHECK_TEXT(no_header_message(s, "x\t1\t2\nx\t1\n"), "new.csv: line 2: 2 fields, the first row has 3");
+    gm_schema_free(s);
+}
+
+/* ---- folds and ids ---- */
+
+enum { FOLD_ROWS = 203 };
+
+/* Rows 0 ... with their number in the column n, and classes that are unevenly frequent; the second half elsewhere. */
+static gm_schema *fold_files(void) {
+    char text[2][FOLD_ROWS * 16] = {"n,k,m\n", "m,n,k\n"};
+    size_t used[2] = {6, 6};
+    for (int i = 0; i < FOLD_ROWS; i++) {
+        const int half = i >= 100;
+        const char *class = i % 10 == 3 ? "rare" : i % 3 == 0 ? "b" : "often";
+        used[half] += (size_t)snprintf(text[half] + used[half], sizeof text[half] - used[half],
+                                       half ? "1,%d,%s\n" : "%d,%s,1\n", i, class);
+    }
+    put_text("new.csv", text[0]);
+    put_text("more.csv", text[1]);
+    gm_error e;
+    gm_schema *s = gm_schema_scan(two_files, 2, &(gm_scan_choice){.label = "k"}, &e);
+    CHECK(s != NULL);
+    return s;
+}
+
+/* The numbers of the rows of a fold, in pieces of 7. */
+static size_t fold_numbers(const gm_schema *s, gm_fold fold, uint32_t *numbers, int32_t *y) {
+    gm_error e;
+    float x[14];
+    size_t rows = 0;
+    long got;
+    gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){.fold = fold, .id = "n"}, &e);
+    CHECK(d != NULL);
+    while (d != NULL && (got = gm_rows_next(d, 7, false, x, y + rows, &e)) > 0) {
+        for (size_t i = 0; i < (size_t)got; i++) {
+            double id = -1;
+            CHECK(gm_parse_double(gm_rows_ids(d)[i].text, &id) && id == (double)x[2 * i]);
+            numbers[rows++] = (uint32_t)id;
+        }
+    }
+    gm_rows_close(d);
+    return rows;
+}
+
+static void test_folds(void) {
+    gm_schema *s = fold_files();
+    if (s == NULL) return;
+    int owner[FOLD_ROWS] = {0}, rest[FOLD_ROWS] = {0};
+    size_t by_class[5][3] = {{0}};
+    for (uint32_t i = 1; i <= 5; i++) {
+        uint32_t numbers[FOLD_ROWS];
+        int32_t y[FOLD_ROWS];
+        size_t n = fold_numbers(s, (gm_fold){.index = i, .count = 5, .seed = 7}, numbers, y);
+        for (size_t k = 0; k < n; k++) {
+            CHECK(owner[numbers[k]] == 0 && (k == 0 || numbers[k] > numbers[k - 1]));
+            owner[numbers[k]] = (int)i;
+            by_class[i - 1][y[k]]++;
+        }
+        const size_t others = fold_numbers(s, (gm_fold){i, 5, 7, true}, numbers, y);
+        CHECK(n + others == FOLD_ROWS);
+        for (size_t k = 0; k < others; k++) {
+            CHECK(owner[numbers[k]] != (int)i);
+            rest[numbers[k]]++;
+        }
+    }
+    for (size_t i = 0; i < FOLD_ROWS; i++) CHECK(owner[i] != 0 && rest[i] == 4);
+    for (size_t class = 0; class < 3; class ++) {
+        for (size_t i = 0; i < 5; i++) {
+            const size_t n = by_class[i][class], share = s->class_rows[class] / 5;
+            CHECK(n == share || n == share + 1);
+        }
+    }
+    gm_schema_free(s);
+}
+
+static void test_fold_seeds(void) {
+    gm_schema *s = fold_files();
+    if (s == NULL) return;
+    uint32_t one[FOLD_ROWS], two[FOLD_ROWS];
+    int32_t y[FOLD_ROWS];
+    const size_t n = fold_numbers(s, (gm_fold){.index = 1, .count = 3, .seed = 1}, one, y);
+    CHECK(fold_numbers(s, (gm_fold){.index = 1, .count = 3, .seed = 1}, two, y) == n);
+    CHECK(memcmp(one, two, n * sizeof *one) == 0);
+    const size_t m = fold_numbers(s, (gm_fold){.index = 1, .count = 3, .seed = 2}, two, y);
+    CHECK(n != m || memcmp(one, two, n * sizeof *one) != 0);
+    gm_schema_free(s);
+}
+
+/* The same rows as a table, and as a stream of the encoded rows. */
+static void test_fold_kinds(void) {
+    gm_schema *s = fold_files();
+    if (s == NULL) return;
+    const gm_data_choice choice = {.max_tensor = GM_MAX_TENSOR_DEFAULT, .fold = {2, 3, 5, true}};
+    gm_error e;
+    uint32_t numbers[FOLD_ROWS], places[FOLD_ROWS];
+    int32_t y[FOLD_ROWS], seen[FOLD_ROWS];
+    float x[2 * FOLD_ROWS];
+    char *stream[] = {(char[]){"fold.gms"}};
+    const size_t n = fold_numbers(s, choice.fold, numbers, y);
+    gm_table *t = gm_table_load(two_files, 2, s, &choice, &e);
+    CHECK(t != NULL && gm_table_rows(t) == n);
+    for (uint32_t i = 0; i < n; i++) places[i] = i;
+    if (t != NULL) gm_table_pick(t, n, places, x, seen);
+    for (size_t i = 0; i < n; i++) CHECK(x[2 * i] == (float)numbers[i] && seen[i] == y[i]);
+    gm_table_free(t);
+
+    gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){0}, &e);
+    const int fd = open("fold.gms", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    files_note("fold.gms");
+    gm_writer *w = gm_writer_new(fd, "fold.gms", GM_LEVEL_STORE, &e);
+    gm_record *r = gm_record_new(&e);
+    long got;
+    while ((got = gm_rows_next(d, 50, false, x, seen, &e)) > 0) {
+        const size_t rows = (size_t)got;
+        gm_record_clear(r);
+        r->rows = rows;
+        memcpy(gm_record_put_matrix(r, "x", rows, 2, &e), x, rows * 2 * sizeof *x);
+        memcpy(gm_record_put(r, "y", GM_I4, 1, &rows, &e)->data, seen, rows * sizeof *seen);
+        CHECK(gm_writer_put(w, r, &e) == 0);
+    }
+    CHECK(gm_writer_finish(w, &e) == 0);
+    gm_record_free(r);
+    gm_writer_free(w);
+    gm_rows_close(d);
+    close(fd);
+    d = gm_rows_open(stream, 1, NULL, &choice, &e);
+    CHECK(d != NULL && gm_rows_next(d, FOLD_ROWS, false, x, seen, &e) == (long)n);
+    for (size_t i = 0; i < n; i++) CHECK(x[2 * i] == (float)numbers[i] && seen[i] == y[i]);
+    gm_rows_close(d);
+    gm_schema_free(s);
+}
+
+static void test_fold_needs(void) {
+    gm_schema *s = fold_files();
+    gm_error e;
+    if (s == NULL) return;
+    put_text("new.csv", "n,m\n1,1\n");
+    CHECK(gm_rows_open(two_files, 1, s, &(gm_data_choice){.fold = {1, 2, 0, false}}, &e) == NULL);
+    CHECK_TEXT(e.text, "new.csv: no label column 'k'");
+    put_text("new.csv", "n,m,k,note\n1,1,b,x\n");
+    CHECK(gm_rows_open(two_files, 1, s, &(gm_data_choice){.id = "nmoe"}, &e) == NULL);
+    CHECK_TEXT(e.text, "new.csv: no column 'nmoe'");
+    CHECK(gm_rows_open(two_files, 1, s, &(gm_data_choice){.id = "nota"}, &e) == NULL);
+    CHECK_TEXT(e.text, "new.csv: no column 'nota' (did you mean 'note'?)");
     gm_schema_free(s);
 }
 
@@ -185,7 +419,8 @@ static void test_standard_input(void) {
     put_on_input("", 0, true);
     CHECK_TEXT(open_message(input, 1, s, true), "standard input: empty file");
     put_on_input("P", 1, true); /* 'P' could begin a skippable frame */
-    CHECK_TEXT(open_message(input, 1, s, true), "standard input: no column 'a' (the model knows it from old.csv)");
+    CHECK_TEXT(open_message(input, 1, s, true),
+               "standard input: no columns 'a', 'colour', 'b' (the model knows them from old.csv)");
     gm_schema_free(s);
 }
 
@@ -416,6 +651,13 @@ int main(void) {
     RUN(test_csv_several);
     RUN(test_csv_labels);
     RUN(test_csv_refusals);
+    RUN(test_unknown);
+    RUN(test_missing);
+    RUN(test_no_header);
+    RUN(test_folds);
+    RUN(test_fold_seeds);
+    RUN(test_fold_kinds);
+    RUN(test_fold_needs);
     RUN(test_number_classes);
     RUN(test_table);
     RUN(test_table_one_hot);
