@@ -163,15 +163,22 @@ static int classify_open(gm_call *call, gm_error *e) {
     return open_files(s, call, e);
 }
 
-/* ---- answers ---- */
+/* ---- answers: CSV in the form of the model's data ---- */
+
+static char separator_of(const classify *s) {
+    return s->schema && s->schema->form.separator ? s->schema->form.separator : ',';
+}
 
 static void put_text(const char *text) {
     fwrite_unlocked(text, 1, strlen(text), stdout);
 }
 
-static void put_number(float value, bool comma) {
+static void put_field(const classify *s, const char *text, size_t n) {
+    gm_csv_put_between(stdout, separator_of(s), text, n);
+}
+
+static void put_number(float value) {
     char number[32];
-    if (comma) putc_unlocked(',', stdout);
     put_text(gm_format_f32(value, number));
 }
 
@@ -183,24 +190,26 @@ static void put_class(const classify *s, const char *prefix, size_t i) {
     char text[1024];
     int n = named_classes(s) ? snprintf(text, sizeof text, "%s%s", prefix, s->schema->classes[i])
                              : snprintf(text, sizeof text, "%s%zu", prefix, i);
-    gm_csv_put(stdout, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    put_field(s, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 static void put_header(const classify *s) {
     const gm_verdict *v = &s->verdict;
+    char comma = separator_of(s);
+    if (s->schema && s->schema->form.no_header) return;
     if (s->id) {
-        gm_csv_put(stdout, s->id, strlen(s->id));
-        putchar(',');
+        put_field(s, s->id, strlen(s->id));
+        putchar(comma);
     }
     if (v->meaning == GM_MEANS_OUTPUT) {
         if (v->classes == 1) put_text("score");
-        for (size_t i = 0; v->classes > 1 && i < v->classes; i++) printf("%sout_%zu", i ? "," : "", i);
+        for (size_t i = 0; v->classes > 1 && i < v->classes; i++) printf("%.*sout_%zu", i > 0, &comma, i);
     } else {
         const char *label = s->schema && s->schema->label ? s->schema->label : "label";
-        gm_csv_put(stdout, label, strlen(label));
-        if (!s->proba) put_text(gm_verdict_probable(v) ? ",probability" : ",score");
+        put_field(s, label, strlen(label));
+        if (!s->proba) printf("%c%s", comma, gm_verdict_probable(v) ? "probability" : "score");
         for (size_t i = 0; s->proba && i < v->classes; i++) {
-            putchar(',');
+            putchar(comma);
             put_class(s, "p_", i);
         }
     }
@@ -209,17 +218,23 @@ static void put_header(const classify *s) {
 
 static void put_row(const classify *s, const float *output, const gm_field *id) {
     const gm_verdict *v = &s->verdict;
-    size_t class = gm_verdict_row(v, output, s->score);
-    if (id) {
-        gm_csv_put(stdout, id->text, id->length);
-        putc_unlocked(',', stdout);
+    char comma = separator_of(s);
+    size_t class = gm_verdict_row(v, output, s->score), first = 0, last = v->classes;
+    bool begun = id || v->meaning != GM_MEANS_OUTPUT;
+    if (id) put_field(s, id->text, id->length);
+    if (v->meaning != GM_MEANS_OUTPUT) {
+        if (id) putc_unlocked(comma, stdout);
+        const char *name = named_classes(s) ? s->schema->classes[class] : NULL;
+        if (name)
+            put_field(s, name, strlen(name));
+        else
+            put_class(s, "", class);
+        if (!s->proba) first = class, last = class + 1;
     }
-    if (v->meaning == GM_MEANS_OUTPUT) {
-        for (size_t i = 0; i < v->classes; i++) put_number(s->score[i], i > 0);
-    } else {
-        put_class(s, "", class);
-        if (!s->proba) put_number(s->score[class], true);
-        for (size_t i = 0; s->proba && i < v->classes; i++) put_number(s->score[i], true);
+    for (size_t i = first; i < last; i++) {
+        if (begun) putc_unlocked(comma, stdout);
+        put_number(s->score[i]);
+        begun = true;
     }
     putc_unlocked('\n', stdout);
 }
@@ -288,6 +303,7 @@ static int files_process(classify *s, const gm_call *call, gm_error *e) {
     bool answers = !s->eval && !s->calibrate;
     if (call->records == 0 && answers) put_header(s);
     long n = gm_rows_next(s->source, s->batch, true, s->x, answers ? NULL : s->y, e);
+    if (n <= 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
     if (n < 0) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;
