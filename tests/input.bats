@@ -228,6 +228,8 @@ q,0,-1,0
     gm_assert_equal "$(cat said)" "gm-batch: 3 missing numbers taken for the mean of the column (none was missing before): $name 2, $second 1"
     gm-batch --train iris.gm -n 1 later.csv 2>said >/dev/null
     grep -q "^gm-batch: 3 missing numbers" said
+    gm-classify -m iris.gm later.csv 2>said >/dev/null
+    grep -q "^gm-classify: 3 missing numbers" said
     # words are no missing numbers, but those that one says are
     gm_assert_fails 1 "column 'b': 'n/a1' is not a number" gm-init -o D.gm --data <(sed 's/?/n\/a1/' holes.csv) features dense:1
     gm-init -o D.gm --data <(sed 's/?/-999/; s/NA//' holes.csv) --label k --missing -999 features dense:1
@@ -266,6 +268,10 @@ gm-batch: column 'town': 1 row with a category that the model does not know, as 
     gm_assert_fails 2 "separator 'semi': one mark such as" gm-batch --separator semi semi.csv
     gm_assert_fails 1 "(a header? the model's data had none)" gm-classify -m bare.gm <(sed 's/,/\t/g' iris.csv)
     gm_assert_fails 1 "has the file no header?" gm-batch <(printf '5,5\n1,2\n')
+    gm-init -o iris.gm --data iris.csv --label species features dense:classes:softmax
+    gm_assert_fails 1 "has the file no header?" gm-classify -m iris.gm <(tail -n +2 iris.csv | head -1)
+    gm_assert_fails 1 "one column only: is its separator another one?" gm-classify -m iris.gm semi.csv
+    gm_assert_fails 1 "no label column 'species'; the file has one column only" gm-init -o D.gm --data semi.csv --label species features dense:1
     gm-init -o G.gm --data bare.tsv --separator tab --no-header --label 5 4+classes dense:features
     gm-sample -m G.gm -n 3 --csv >drawn.tsv
     gm_assert_equal "$(wc -l <drawn.tsv)" 3
@@ -278,4 +284,21 @@ gm-batch: column 'town': 1 row with a category that the model does not know, as 
     big() { printf 'a,b\n1,2\n3,"4\n'; yes 1,2 | head -c 500000000; }
     big | (ulimit -v 100000; gm-init -o D.gm --data - features dense:1) >said 2>&1 && false
     gm_assert_equal "$(cat said)" "gm-init: standard input: line 3: a quote opened here is never closed within 1 MiB"
+}
+
+@test "gm-show: what a model knows of its data" {
+    printf 'zip;town;age;k\n10115;Rome;1;x\n20095;;n/a;y\n10115;Oslo;7;y\n' >towns.csv
+    gm-init -o towns.gm --data towns.csv --label k --categorical zip --missing n/a --separator ';' features dense:classes:softmax
+    gm_assert_equal "$(gm-show towns.gm | tail -n 5)" "  data towns.csv: 3 rows, 7 features, scale standard, separated by ';', missing numbers are n/a
+  zip                      2 categories: 10115, 20095
+  town                     3 categories: Rome, '', Oslo
+  age                      numeric, 1 to 7, mean 4, deviation 3, 1 missing
+  label k                  2 classes: x 1, y 2"
+    gm-init -o digits.gm --data digits.csv --label digit features dense:classes:softmax
+    gm-show digits.gm | grep -qx '  \.\.\. 48 more: 48 numeric'
+    gm_assert_equal "$(gm-show digits.gm | wc -l)" 24
+    # a list of any length, and control characters, stay one line
+    { echo 'a,k'; for i in $(seq 300); do printf '"w%d\n\033[31m",%d\n' "$i" $((i % 2)); done; } >words.csv
+    gm-init -o words.gm --data words.csv --label k features dense:classes:softmax
+    gm-show words.gm | grep -q 'a  *300 categories: w1??\[31m, .*, \.\.\. (29[0-9] more)$'
 }

@@ -92,6 +92,11 @@ void gm_decode_header(FILE *f, const gm_schema *s, bool labels);
 /* n rows of features [n, s->features], with class numbers where labels is not NULL. Check ferror(f) at the end. */
 void gm_decode_rows(FILE *f, const gm_schema *s, size_t n, const float *x, const int32_t *labels);
 
+/* ---- for people ---- */
+
+/* The data, a line for each column (of many: the first and the last), the label with its classes. Check ferror(f). */
+void gm_schema_describe(FILE *f, const gm_schema *s);
+
 /* ---- PNG ---- */
 
 /* Writes a grid of n grey pictures [n, height * width] to an open file; low..high becomes black..white (clipped).

@@ -140,7 +140,9 @@ GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);
 /* "8x8". -1 if it is not that. */
 GM_MUST_USE int gm_parse_shape(const char *text, size_t *height, size_t *width);
 
-/* A value as JSON. */
+/* A text, a number (null if it is not finite), any value as JSON. */
+void gm_json_put_text(FILE *f, const char *text);
+void gm_json_put_number(FILE *f, double value);
 void gm_json_put(FILE *f, const gm_value *v);
 
 /* Figures of predictions on standard output, as lines `name value` or as one JSON object. */

@@ -392,6 +392,12 @@ long gm_csv_find(const gm_csv *c, const char *name) {
     return from_end ? (long)(c->columns.count - number) : (long)number - 1;
 }
 
+const char *gm_csv_doubt(const gm_csv *c) {
+    double ignored;
+    if (c->columns.count == 1) return "; the file has one column only: is its separator another one?";
+    return !c->form.no_header && gm_parse_double(gm_csv_column(c, 0), &ignored) ? "; has the file no header?" : "";
+}
+
 int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e) {
     const char **names = gm_new(c->columns.count + 1, sizeof *names, e);
     char shown[GM_VISIBLE], proposed[GM_VISIBLE];
@@ -401,7 +407,7 @@ int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const 
     const char *meant = gm_did_you_mean(name, names);
     free(names);
     gm_visible_text(name, shown);
-    if (meant == NULL) return gm_fail(e, "%s: no %s '%s'", file, what, shown);
+    if (meant == NULL) return gm_fail(e, "%s: no %s '%s'%s", file, what, shown, gm_csv_doubt(c));
     gm_visible_text(meant, proposed);
     return gm_fail(e, "%s: no %s '%s' (did you mean '%s'?)", file, what, shown, proposed);
 }

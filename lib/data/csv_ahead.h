@@ -8,6 +8,9 @@
 /* As gm_csv_ready, after reading all that can be read without waiting. */
 bool gm_csv_ready_now(gm_csv *c);
 
+/* Behind a message on columns that are not there: what may be wrong with the file as a whole, or nothing. */
+const char *gm_csv_doubt(const gm_csv *c);
+
 /* "wine.csv: no label column 'cultivat' (did you mean 'cultivar'?)"; -1. what: "column", "label column". */
 int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e);
 

@@ -82,8 +82,8 @@ static int no_columns(const gm_schema *s, const gm_csv *csv, const char *file, g
                                  gm_visible_text(s->columns[i].name, name));
     }
     if (count > NAMED) snprintf(more, sizeof more, " and %zu more", count - NAMED);
-    return gm_fail(e, "%s: no column%s %s%s (the model knows %s from %s)", file, count > 1 ? "s" : "", list, more,
-                   count > 1 ? "them" : "it", s->source);
+    return gm_fail(e, "%s: no column%s %s%s (the model knows %s from %s)%s", file, count > 1 ? "s" : "", list, more,
+                   count > 1 ? "them" : "it", s->source, count == s->column_count ? gm_csv_doubt(csv) : "");
 }
 
 /* Without names, columns are known by their order. Only the label may be left out. */

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-static void put_text(FILE *f, const char *text) {
+void gm_json_put_text(FILE *f, const char *text) {
     putc('"', f);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c == '"' || *c == '\\')
@@ -17,13 +17,19 @@ static void put_text(FILE *f, const char *text) {
     putc('"', f);
 }
 
+/* JSON has no inf and nan. */
+void gm_json_put_number(FILE *f, double value) {
+    char text[32];
+    fputs(isfinite(value) ? gm_format_f64(value, text) : "null", f);
+}
+
 static void put_children(FILE *f, const gm_value *v) {
     bool map = v->kind == GM_MAP;
     putc(map ? '{' : '[', f);
     for (size_t i = 0; i < v->length; i++) {
         if (i) putc(',', f);
         if (map) {
-            put_text(f, v->keys[i]);
+            gm_json_put_text(f, v->keys[i]);
             putc(':', f);
         }
         gm_json_put(f, v->items[i]);
@@ -32,7 +38,6 @@ static void put_children(FILE *f, const gm_value *v) {
 }
 
 void gm_json_put(FILE *f, const gm_value *v) {
-    char number[32];
     switch (v->kind) {
     case GM_NIL:
         fputs("null", f);
@@ -43,11 +48,11 @@ void gm_json_put(FILE *f, const gm_value *v) {
     case GM_INT:
         fprintf(f, "%" PRId64, v->integer);
         break;
-    case GM_FLOAT: /* JSON has no inf and nan */
-        fputs(isfinite(v->number) ? gm_format_f64(v->number, number) : "null", f);
+    case GM_FLOAT:
+        gm_json_put_number(f, v->number);
         break;
     case GM_TEXT:
-        put_text(f, v->text);
+        gm_json_put_text(f, v->text);
         break;
     case GM_BYTES:
         fprintf(f, "{\"bytes\":%zu}", v->length);

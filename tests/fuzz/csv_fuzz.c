@@ -1,7 +1,8 @@
 /* csv_fuzz.c: any bytes as a CSV file: read, written again and read again; described, encoded and decoded.
  *
- *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude -o csv_fuzz tests/fuzz/csv_fuzz.c \
- *       lib/data/?*.c lib/wire/?*.c lib/base/?*.c lib/math/{tensor,rng,ops}.c -lcsv -lpng -lz -lzstd -lmsgpackc -lxxhash -lm
+ *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude -o csv_fuzz \
+ *       tests/fuzz/csv_fuzz.c lib/data/?*.c lib/wire/?*.c lib/base/?*.c lib/math/{tensor,rng,ops}.c \
+ *       -lcsv -lpng -lz -lzstd -lmsgpackc -lxxhash -lm
  *   ./csv_fuzz -max_total_time=60
  *
  * With -DGM_FUZZ_MAIN and without -fsanitize=fuzzer it is a program that runs the files it is given.
