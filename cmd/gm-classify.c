@@ -3,287 +3,370 @@
 #include "gm/data.h"
 #include "gm/filter.h"
 #include "gm/grad.h"
+#include "gm/ops.h"
+#include "gm/verdict.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 256
-
-/* What the outputs of a network mean, given the classes that its data has. */
-typedef enum meaning {
-    MEANS_PROBABILITIES, /* one for each class */
-    MEANS_BINARY,        /* one sigmoid unit: the probability of the second class */
-    MEANS_SCORES,        /* one for each class, the largest wins */
-    MEANS_BINARY_SCORE,  /* one linear unit: the second class if positive */
-    MEANS_OUTPUT         /* no classes: the outputs themselves */
-} meaning;
-
-typedef struct tally {
-    uint64_t rows, right;
-    double log_loss;
-    uint64_t *confusion;           /* [classes, classes]: actual, predicted */
-    double *positives, *negatives; /* binary: scores of the rows of the second and of the first class */
-    size_t positive_count, negative_count, positive_capacity, negative_capacity;
-} tally;
+#define BATCH_MOST 2048
+#define BATCH_NUMBERS ((size_t)1 << 20) /* in the rows of a batch, so that wide rows come in small batches */
+#define OUTPUT_BUFFER ((size_t)1 << 18)
 
 typedef struct classify {
-    const char *path;
-    bool proba, eval;
-    gm_model *model;
-    gm_state state;
+    const char *path, *fold, *id, *output;
+    gm_list inputs;
+    bool proba, eval, json, confusion, calibrate, hold_out, scores, frozen;
+    gm_follow follow; /* its model is ours in each mode */
     gm_schema *schema;
+    gm_verdict verdict;
     gm_walk *walk;
+    float *score;  /* of one row, for each class */
+    float *values; /* outputs of a batch or a record */
+    size_t value_capacity;
+    bool warned;
+    /* rows of files */
     gm_rows *source;
-    meaning meaning;
-    size_t classes;
-    float *x, *output; /* [BATCH, ...] */
-    float *score;      /* of one row, for each class */
-    int32_t y[BATCH];
-    tally tally;
+    gm_state state;
+    size_t batch;
+    float *x; /* [batch, inputs] */
+    int32_t *y;
+    gm_tally *tally;
+    /* rows to calibrate on */
+    float *fit_scores;
+    int32_t *fit_labels;
+    size_t fit_rows, fit_score_capacity, fit_label_capacity;
 } classify;
 
 static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(classify, path), "MODEL", "the classifier", 0, 0},
     {"proba", 0, GM_OPTION_FLAG, offsetof(classify, proba), NULL, "the probabilities of all classes", 0, 0},
+    {"scores", 0, GM_OPTION_FLAG, offsetof(classify, scores), NULL, "the network's outputs, whatever they mean", 0, 0},
+    {"id", 0, GM_OPTION_TEXT, offsetof(classify, id), "COLUMN", "begin each answer with this column of the CSV", 0, 0},
     {"eval", 0, GM_OPTION_FLAG, offsetof(classify, eval), NULL, "compare with the label column and print figures", 0,
      0},
+    {"confusion", 0, GM_OPTION_FLAG, offsetof(classify, confusion), NULL, "with --eval: the confusion matrix too", 0,
+     0},
+    {"json", 0, GM_OPTION_FLAG, offsetof(classify, json), NULL, "with --eval: one JSON object", 0, 0},
+    {"calibrate", 0, GM_OPTION_FLAG, offsetof(classify, calibrate), NULL,
+     "fit probabilities to the scores of labelled rows, and keep that in MODEL", 0, 0},
+    {"fold", 0, GM_OPTION_TEXT, offsetof(classify, fold), "I/K[:SEED]", "only rows of this fold, as gm-batch has them",
+     0, 0},
+    {"hold-out", 0, GM_OPTION_FLAG, offsetof(classify, hold_out), NULL, "all rows but those of the fold", 0, 0},
+    {"output", 'o', GM_OPTION_TEXT, offsetof(classify, output), "NAME",
+     "be a filter of records: add the classes as tensor NAME", 0, 0},
+    {"input", 'i', GM_OPTION_LIST, offsetof(classify, inputs), "NAME,...",
+     "with -o: tensors that are joined to the input (default x)", 0, 0},
+    {"frozen", 0, GM_OPTION_FLAG, offsetof(classify, frozen), NULL, "with -o: take the model as it stands", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
-static void find_meaning(classify *s, const gm_net *net) {
-    gm_activation last = net->layers[net->layer_count - 1].activation;
-    size_t known = s->schema ? s->schema->class_count : 0, outputs = net->outputs;
-    s->classes = known ? known : outputs;
-    if (last == GM_SOFTMAX && outputs == s->classes)
-        s->meaning = MEANS_PROBABILITIES;
-    else if (outputs == 1 && known == 2)
-        s->meaning = last == GM_SIGMOID ? MEANS_BINARY : MEANS_BINARY_SCORE;
-    else if (outputs > 1 && outputs == known)
-        s->meaning = MEANS_SCORES;
-    else
-        s->meaning = MEANS_OUTPUT, s->classes = outputs;
-}
+/* ---- what fits together ---- */
 
-static int check_options(const classify *s, gm_error *e) {
-    bool probable = s->meaning == MEANS_PROBABILITIES || s->meaning == MEANS_BINARY;
-    if (s->proba && s->eval) return gm_fail_usage(e, "--proba and --eval exclude each other");
-    if (s->proba && !probable)
-        return gm_fail_usage(e, "--proba: the outputs of %s are no probabilities of classes", s->path);
-    if (s->eval && s->meaning == MEANS_OUTPUT)
-        return gm_fail_usage(e, "--eval: %s does not predict the classes of any data it knows", s->path);
+static int check_words(const classify *s, const gm_call *call, gm_error *e) {
+    if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
+    if (s->proba + s->eval + s->calibrate + s->scores + (s->output != NULL) > 1)
+        return gm_fail_usage(e, "--proba, --scores, --eval, --calibrate and -o exclude each other");
+    if ((s->json || s->confusion) && !s->eval) return gm_fail_usage(e, "--json and --confusion go with --eval");
+    if (s->hold_out && !s->fold) return gm_fail_usage(e, "--hold-out goes with --fold");
+    if (s->id && (s->eval || s->calibrate || s->output))
+        return gm_fail_usage(e, "--id is for answers: not with --eval, --calibrate and -o");
+    if (s->output && (call->argument_count || s->fold))
+        return gm_fail_usage(e, "with -o records come from standard input: no FILE and no --fold");
+    if (!s->output && (s->inputs.count || s->frozen || call->drop.count))
+        return gm_fail_usage(e, "--input, --frozen and --drop go with -o NAME");
+    if (!s->output && call->fused)
+        return gm_fail_usage(e, "gm-classify writes CSV; as a stage of a pipeline it needs -o NAME");
     return 0;
 }
 
-static int allocate(classify *s, const gm_net *net, gm_error *e) {
-    size_t cells;
-    if (!gm_multiply(s->classes, s->classes, &cells)) return gm_fail(e, "too many classes");
-    s->x = gm_new(BATCH * net->inputs, sizeof(float), e);
-    s->output = gm_new(BATCH * net->outputs, sizeof(float), e);
-    s->score = gm_new(s->classes, sizeof(float), e);
+static int check_meaning(const classify *s, gm_error *e) {
+    const gm_verdict *v = &s->verdict;
+    if (v->meaning == GM_MEANS_OUTPUT && (s->eval || s->calibrate || s->output))
+        return gm_fail_usage(e, "--eval, --calibrate and -o: %s does not predict the classes of any data it knows",
+                             s->path);
+    if (s->proba && !gm_verdict_probable(v))
+        return gm_fail_usage(e, "--proba: the outputs of %s are no probabilities of classes%s", s->path,
+                             gm_verdict_scores(v) ? " (--calibrate makes them so)" : "");
+    if (s->calibrate && !gm_verdict_scores(v))
+        return gm_fail_usage(e, "--calibrate: the outputs of %s are probabilities already", s->path);
+    return 0;
+}
+
+/* The calibration of the model at the step at which it is read. One of another step is not used, which is said once. */
+static int adopt_calibration(classify *s, const gm_call *call, uint64_t step, gm_error *e) {
+    gm_calibration c = gm_model_calibration(s->follow.model, step);
+    if (s->scores || s->calibrate || !gm_verdict_scores(&s->verdict)) return 0;
+    if (gm_verdict_calibrate(&s->verdict, &c, e) != 0) return gm_fail_within(e, "%s: ", s->path);
+    if (c.kind == GM_UNCALIBRATED && c.rows > 0 && !s->warned) {
+        s->warned = true;
+        gm_say(call->tool->name, "%s was calibrated at step %llu and is at step %llu: its outputs are scores again",
+               s->path, (unsigned long long)c.step, (unsigned long long)step);
+    }
+    return 0;
+}
+
+/* ---- open ---- */
+
+static int open_model(classify *s, gm_error *e) {
+    if (gm_follow_open(&s->follow, s->path, s->frozen, e) != 0) return -1;
+    s->follow.predicts = true;
+    const gm_model_spec *spec = gm_model_spec_of(s->follow.model);
+    if (spec->schema) {
+        s->schema = gm_schema_parse(spec->schema, e);
+        if (!s->schema) return gm_fail_within(e, "%s: ", s->path);
+    }
+    s->verdict = gm_verdict_of(spec->net, s->schema && !s->scores ? s->schema->class_count : 0);
+    if (s->scores) s->verdict.meaning = GM_MEANS_OUTPUT;
+    s->walk = gm_walk_new(spec->net, spec->seed, e);
+    s->score = gm_new(s->verdict.classes, sizeof(float), e);
+    return s->walk && s->score ? 0 : -1;
+}
+
+static int open_rows(classify *s, const gm_call *call, gm_error *e) {
+    static char *standard_input[] = {"-"};
+    bool named = call->argument_count > 0;
+    gm_data_choice choice = {.need_label = s->eval || s->calibrate, .max_tensor = call->max_tensor, .id = s->id};
+    if (s->fold && gm_fold_parse(s->fold, &choice.fold, e) != 0) return gm_fail_within(e, "--fold: ");
+    choice.fold.rest = s->hold_out;
+    s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
+                             s->schema, &choice, e);
+    return s->source ? 0 : -1;
+}
+
+static int open_files(classify *s, const gm_call *call, gm_error *e) {
+    const gm_net *net = gm_model_spec_of(s->follow.model)->net;
+    if (s->schema && s->schema->features != net->inputs)
+        return gm_fail(e, "%s takes %zu columns, not the %zu features of its data: it is no classifier of rows",
+                       s->path, net->inputs, s->schema->features);
     s->state.blocks = gm_new(net->block, sizeof(float), e);
-    s->tally.confusion = s->eval ? gm_new_zeroed(cells, sizeof(uint64_t), e) : NULL;
-    return s->x && s->output && s->score && s->state.blocks && (!s->eval || s->tally.confusion) ? 0 : -1;
+    if (!s->state.blocks) return -1;
+    if (s->calibrate && (check_meaning(s, e) != 0 || gm_model_lock(s->follow.model, e) != 0)) return -1;
+    if (gm_model_predictor(s->follow.model, &s->state, e) != 0) return -1;
+    if (adopt_calibration(s, call, s->state.step, e) != 0 || check_meaning(s, e) != 0) return -1;
+    s->batch = BATCH_NUMBERS / net->inputs;
+    s->batch = s->batch > BATCH_MOST ? BATCH_MOST : s->batch < 16 ? 16 : s->batch;
+    s->x = gm_new(s->batch * net->inputs, sizeof(float), e);
+    s->y = gm_new(s->batch, sizeof(int32_t), e);
+    s->tally = s->eval ? gm_tally_new(s->verdict.classes, gm_verdict_probable(&s->verdict), e) : NULL;
+    if (!s->x || !s->y || (s->eval && !s->tally) || open_rows(s, call, e) != 0) return -1;
+    if (gm_rows_features(s->source) != net->inputs)
+        return gm_fail(e, "expected %zu columns, got %zu", net->inputs, gm_rows_features(s->source));
+    setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
+    return 0;
 }
 
 static int classify_open(gm_call *call, gm_error *e) {
     classify *s = call->state;
-    if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
-    if (call->fused) return gm_fail_usage(e, "gm-classify works alone and cannot be a stage of a pipeline");
-    s->model = gm_model_open(s->path, e);
-    if (!s->model) return -1;
-    const gm_model_spec *spec = gm_model_spec_of(s->model);
-    if (spec->schema) {
-        s->schema = gm_schema_parse(spec->schema, e);
-        if (!s->schema) return gm_fail_within(e, "%s: ", s->path);
-        if (s->schema->features != spec->net->inputs)
-            return gm_fail(e, "%s takes %zu columns, not the %zu features of its data: it is no classifier of rows",
-                           s->path, spec->net->inputs, s->schema->features);
-    }
-    find_meaning(s, spec->net);
-    static char *standard_input[] = {"-"};
-    bool named = call->argument_count > 0;
-    if (check_options(s, e) != 0 || allocate(s, spec->net, e) != 0) return -1;
-    if (gm_model_predictor(s->model, &s->state, e) != 0) return -1;
-    s->walk = gm_walk_new(spec->net, spec->seed, e);
-    if (!s->walk) return -1;
-    s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
-                             s->schema, &(gm_data_choice){.need_label = s->eval, .max_tensor = call->max_tensor}, e);
-    if (!s->source) return -1;
-    if (gm_rows_features(s->source) != spec->net->inputs)
-        return gm_fail(e, "expected %zu columns, got %zu", spec->net->inputs, gm_rows_features(s->source));
-    return 0;
+    if (check_words(s, call, e) != 0 || open_model(s, e) != 0) return -1;
+    if (s->output) return check_meaning(s, e);
+    call->role = GM_ALONE;
+    return open_files(s, call, e);
 }
 
-/* ---- outputs to classes ---- */
+/* ---- answers: CSV in the form of the model's data ---- */
 
-static const char *class_name(const classify *s, size_t i, char number[32]) {
-    if (s->schema && s->schema->class_count == s->classes) return s->schema->classes[i];
-    snprintf(number, 32, "%zu", i);
-    return number;
+static char separator_of(const classify *s) {
+    return s->schema && s->schema->form.separator ? s->schema->form.separator : ',';
 }
 
-/* The row's scores for each class: probabilities where the outputs are. */
-static void row_scores(const classify *s, const float *output, float *score) {
-    bool one = s->meaning == MEANS_BINARY || s->meaning == MEANS_BINARY_SCORE;
-    if (!one) {
-        memcpy(score, output, s->classes * sizeof *score);
-        return;
-    }
-    score[1] = output[0];
-    score[0] = s->meaning == MEANS_BINARY ? 1 - output[0] : -output[0];
+static void put_text(const char *text) {
+    fwrite_unlocked(text, 1, strlen(text), stdout);
 }
 
-static size_t largest(const float *score, size_t n) {
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (score[i] > score[best]) best = i;
-    return best;
+static void put_field(const classify *s, const char *text, size_t n) {
+    gm_csv_put_between(stdout, separator_of(s), text, n);
 }
 
-/* ---- answers ---- */
+static void put_number(float value) {
+    char number[32];
+    put_text(gm_format_f32(value, number));
+}
 
-static void put_name(const char *prefix, const char *name) {
+static bool named_classes(const classify *s) {
+    return s->schema && s->schema->class_count == s->verdict.classes;
+}
+
+static void put_class(const classify *s, const char *prefix, size_t i) {
     char text[1024];
-    int n = snprintf(text, sizeof text, "%s%s", prefix, name);
-    gm_csv_put(stdout, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    int n = named_classes(s) ? snprintf(text, sizeof text, "%s%s", prefix, s->schema->classes[i])
+                             : snprintf(text, sizeof text, "%s%zu", prefix, i);
+    put_field(s, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 static void put_header(const classify *s) {
-    char number[32];
-    if (s->meaning == MEANS_OUTPUT) {
-        for (size_t i = 0; i < s->classes; i++) {
-            if (s->classes == 1)
-                fputs("score", stdout);
-            else
-                printf("%sout_%zu", i ? "," : "", i);
-        }
+    const gm_verdict *v = &s->verdict;
+    char comma = separator_of(s);
+    if (s->schema && s->schema->form.no_header) return;
+    if (s->id) {
+        put_field(s, s->id, strlen(s->id));
+        putchar(comma);
+    }
+    if (v->meaning == GM_MEANS_OUTPUT) {
+        if (v->classes == 1) put_text("score");
+        for (size_t i = 0; v->classes > 1 && i < v->classes; i++) printf("%.*sout_%zu", i > 0, &comma, i);
     } else {
-        put_name("", s->schema && s->schema->label ? s->schema->label : "label");
-        bool scores = s->meaning == MEANS_SCORES || s->meaning == MEANS_BINARY_SCORE;
-        if (!s->proba) fputs(scores ? ",score" : ",probability", stdout);
-        for (size_t i = 0; s->proba && i < s->classes; i++) {
-            fputc(',', stdout);
-            put_name("p_", class_name(s, i, number));
+        const char *label = s->schema && s->schema->label ? s->schema->label : "label";
+        put_field(s, label, strlen(label));
+        if (!s->proba) printf("%c%s", comma, gm_verdict_probable(v) ? "probability" : "score");
+        for (size_t i = 0; s->proba && i < v->classes; i++) {
+            putchar(comma);
+            put_class(s, "p_", i);
         }
     }
-    fputc('\n', stdout);
+    putchar('\n');
 }
 
-static void put_row(const classify *s, const float *score) {
-    char number[32];
-    size_t best = largest(score, s->classes);
-    if (s->meaning == MEANS_OUTPUT) {
-        for (size_t i = 0; i < s->classes; i++) printf("%s%s", i ? "," : "", gm_format_f32(score[i], number));
-    } else {
-        put_name("", class_name(s, best, number));
-        if (!s->proba) printf(",%s", gm_format_f32(score[best], number));
-        for (size_t i = 0; s->proba && i < s->classes; i++) printf(",%s", gm_format_f32(score[i], number));
+static void put_row(const classify *s, const float *output, const gm_field *id) {
+    const gm_verdict *v = &s->verdict;
+    char comma = separator_of(s);
+    size_t class = gm_verdict_row(v, output, s->score), first = 0, last = v->classes;
+    bool begun = id || v->meaning != GM_MEANS_OUTPUT;
+    if (id) put_field(s, id->text, id->length);
+    if (v->meaning != GM_MEANS_OUTPUT) {
+        if (id) putc_unlocked(comma, stdout);
+        const char *name = named_classes(s) ? s->schema->classes[class] : NULL;
+        if (name)
+            put_field(s, name, strlen(name));
+        else
+            put_class(s, "", class);
+        if (!s->proba) first = class, last = class + 1;
     }
-    fputc('\n', stdout);
+    for (size_t i = first; i < last; i++) {
+        if (begun) putc_unlocked(comma, stdout);
+        put_number(s->score[i]);
+        begun = true;
+    }
+    putc_unlocked('\n', stdout);
 }
 
-/* ---- figures ---- */
+static int put_figures(const classify *s, const gm_call *call, gm_error *e) {
+    gm_report report = {.tally = s->tally,
+                        .classes = s->verdict.classes,
+                        .names = named_classes(s) ? s->schema->classes : NULL,
+                        .json = s->json,
+                        .confusion = s->confusion};
+    if (gm_tally_auc_left_out(s->tally))
+        gm_say(call->tool->name, "auc left out: it keeps the scores, and these are more than %zu", GM_AUC_NUMBERS);
+    return gm_report_put(&report, e);
+}
 
-static int tally_score(double **scores, size_t *count, size_t *capacity, double score, gm_error *e) {
-    if (*count == *capacity && gm_grow(scores, capacity, *count ? 2 * *count : 1024, sizeof **scores, e) != 0)
+/* ---- calibration ---- */
+
+static int keep_to_fit(classify *s, size_t rows, size_t outputs, gm_error *e) {
+    size_t all = s->fit_rows + rows;
+    if (gm_grow(&s->fit_scores, &s->fit_score_capacity, all * outputs, sizeof(float), e) != 0 ||
+        gm_grow(&s->fit_labels, &s->fit_label_capacity, all, sizeof(int32_t), e) != 0)
         return -1;
-    (*scores)[(*count)++] = score;
+    memcpy(s->fit_scores + s->fit_rows * outputs, s->values, rows * outputs * sizeof(float));
+    memcpy(s->fit_labels + s->fit_rows, s->y, rows * sizeof(int32_t));
+    s->fit_rows = all;
     return 0;
 }
 
-static int tally_row(classify *s, const float *score, int32_t label, gm_error *e) {
-    tally *t = &s->tally;
-    size_t best = largest(score, s->classes), actual = (size_t)label;
-    if (label < 0 || actual >= s->classes)
-        return gm_fail(e, "row %llu: class %ld is outside the model's", (unsigned long long)t->rows, (long)label);
-    t->rows++;
-    t->right += best == actual;
-    t->confusion[actual * s->classes + best]++;
-    t->log_loss -= log(fmax((double)score[actual], 1e-15));
-    if (s->classes != 2) return 0;
-    if (actual == 1) return tally_score(&t->positives, &t->positive_count, &t->positive_capacity, (double)score[1], e);
-    return tally_score(&t->negatives, &t->negative_count, &t->negative_capacity, (double)score[1], e);
+static int calibrate(classify *s, gm_error *e) {
+    gm_calibration c;
+    if (gm_calibrate(s->fit_rows, s->verdict.outputs, s->fit_scores, s->fit_labels, &c, e) != 0) return -1;
+    c.step = s->state.step;
+    if (gm_model_calibrate(s->follow.model, &c, e) != 0 || gm_model_settle(s->follow.model, e) != 0) return -1;
+    printf("rows %llu\ncalibration %s\nslope %.6g\n", (unsigned long long)c.rows, gm_calibration_text(c.kind), c.slope);
+    if (c.kind == GM_PLATT) printf("offset %.6g\n", c.offset);
+    return 0;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+/* ---- a batch of rows ---- */
+
+static int run_batch(classify *s, size_t rows, gm_error *e) {
+    const gm_net *net = gm_model_spec_of(s->follow.model)->net;
+    gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = s->x, .columns = net->inputs}}};
+    if (gm_grow(&s->values, &s->value_capacity, rows * net->outputs, sizeof(float), e) != 0) return -1;
+    return gm_walk_forward(s->walk, s->state.blocks, &input, rows, (gm_mode){.training = false}, s->values, e);
 }
 
-/* The area under the ROC curve: the share of pairs (positive, negative) in the right order, ties half (Mann, Whitney
- * 1947). */
-static double area(tally *t) {
-    double ordered = 0;
-    size_t below = 0, tied;
-    qsort(t->positives, t->positive_count, sizeof(double), by_value);
-    qsort(t->negatives, t->negative_count, sizeof(double), by_value);
-    for (size_t i = 0; i < t->positive_count; i++) {
-        while (below < t->negative_count && t->negatives[below] < t->positives[i]) below++;
-        for (tied = below; tied < t->negative_count && t->negatives[tied] <= t->positives[i];) tied++;
-        ordered += (double)below + 0.5 * (double)(tied - below);
-    }
-    return ordered / ((double)t->positive_count * (double)t->negative_count);
-}
-
-/* A line `name_CLASS value`, blanks in the class as _, so that a line has two words. */
-static void put_figure(const char *name, const char *class, double value) {
-    char text[256];
-    snprintf(text, sizeof text, "%s_%s", name, class);
-    for (char *c = text; *c; c++)
-        if (isspace((unsigned char)*c)) *c = '_';
-    printf("%s %.4f\n", text, value);
-}
-
-static int put_figures(classify *s, gm_error *e) {
-    tally *t = &s->tally;
-    char number[32];
-    if (t->rows == 0) return gm_fail(e, "no rows to evaluate");
-    printf("rows %llu\naccuracy %.4f\n", (unsigned long long)t->rows, (double)t->right / (double)t->rows);
-    bool probable = s->meaning == MEANS_PROBABILITIES || s->meaning == MEANS_BINARY;
-    if (probable) printf("log_loss %.4f\n", t->log_loss / (double)t->rows);
-    if (t->positive_count && t->negative_count) printf("auc %.4f\n", area(t));
-    for (size_t i = 0; i < s->classes; i++) {
-        uint64_t predicted = 0, actual = 0, right = t->confusion[i * s->classes + i];
-        for (size_t k = 0; k < s->classes; k++) {
-            predicted += t->confusion[k * s->classes + i];
-            actual += t->confusion[i * s->classes + k];
+static int use_rows(classify *s, size_t rows, gm_error *e) {
+    size_t outputs = s->verdict.outputs;
+    const gm_field *ids = s->id ? gm_rows_ids(s->source) : NULL;
+    if (s->calibrate) return keep_to_fit(s, rows, outputs, e);
+    for (size_t i = 0; i < rows; i++) {
+        const float *output = s->values + i * outputs;
+        if (!s->eval) {
+            put_row(s, output, ids ? &ids[i] : NULL);
+            continue;
         }
-        /* a class that was never predicted has no precision, one that never occurred no recall: 0, as others print it
-         */
-        put_figure("precision", class_name(s, i, number), predicted ? (double)right / (double)predicted : 0);
-        put_figure("recall", class_name(s, i, number), actual ? (double)right / (double)actual : 0);
+        size_t class = gm_verdict_row(&s->verdict, output, s->score);
+        if (gm_tally_add(s->tally, s->score, class, s->y[i], e) != 0) return -1;
     }
     return 0;
 }
 
-/* One batch: what the input has ready, so that answers to a slow pipe come at once. */
-static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
-    (void)r;
-    classify *s = call->state;
-    const gm_net *net = gm_model_spec_of(s->model)->net;
-    if (call->records == 0 && !s->eval) put_header(s);
-    long n = gm_rows_next(s->source, BATCH, true, s->x, s->eval ? s->y : NULL, e);
+/* What the input has ready, so that answers to a slow pipe come at once. */
+static int files_process(classify *s, const gm_call *call, gm_error *e) {
+    bool answers = !s->eval && !s->calibrate;
+    if (call->records == 0 && answers) put_header(s);
+    long n = gm_rows_next(s->source, s->batch, true, s->x, answers ? NULL : s->y, e);
+    if (n <= 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
     if (n < 0) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;
     }
-    if (n == 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
-    if (n == 0) return s->eval ? put_figures(s, e) : 0;
-    gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = s->x, .columns = net->inputs}}};
-    if (gm_walk_forward(s->walk, s->state.blocks, &input, (size_t)n, (gm_mode){.training = false}, s->output, e) != 0)
-        return -1;
-    for (long i = 0; i < n; i++) {
-        float *score = s->score;
-        row_scores(s, s->output + (size_t)i * net->outputs, score);
-        if (!s->eval)
-            put_row(s, score);
-        else if (tally_row(s, score, s->y[i], e) != 0)
-            return -1;
-    }
+    if (n == 0) return s->calibrate ? calibrate(s, e) : s->eval ? put_figures(s, call, e) : 0;
+    if (run_batch(s, (size_t)n, e) != 0) return -1;
+    size_t outputs = s->verdict.outputs, numbers = (size_t)n * outputs, bad = gm_first_not_finite(numbers, s->values);
+    if (use_rows(s, bad / outputs, e) != 0) return -1;
     if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
-    return 1;
+    return bad == numbers ? 1 : gm_fail(e, "%s gives a row an output that is not finite", s->path);
+}
+
+/* ---- a record of a stream ---- */
+
+/* The share of rows whose class is that of tensor y, where there is one of class numbers. */
+static int note_accuracy(const classify *s, gm_record *r, const int32_t *classes, gm_error *e) {
+    const gm_tensor *y = gm_record_tensor(r, "y");
+    char name[2 * GM_NAME_MAX];
+    size_t right = 0;
+    if (!y || y->rank != 1 || y->count != r->rows || y->type == GM_F4 || y->type == GM_F8 || r->rows == 0) return 0;
+    for (size_t i = 0; i < r->rows; i++) right += gm_tensor_at(y, i) == classes[i];
+    snprintf(name, sizeof name, "accuracy/%s", gm_model_spec_of(s->follow.model)->name);
+    return gm_record_set_scalar(r, name, (double)right / (double)r->rows, e);
+}
+
+static int judge_record(classify *s, gm_record *r, gm_error *e) {
+    char name[GM_NAME_MAX + 8];
+    size_t rows = r->rows, classes = s->verdict.classes;
+    snprintf(name, sizeof name, "%.*s/%s", GM_NAME_MAX, s->output, gm_verdict_probable(&s->verdict) ? "p" : "score");
+    float *score = gm_record_put_matrix(r, name, rows, classes, e);
+    gm_tensor *t = score ? gm_record_put(r, s->output, GM_I4, 1, &rows, e) : NULL;
+    if (!t) return -1;
+    int32_t *class = t->data;
+    for (size_t i = 0; i < rows; i++)
+        class[i] = (int32_t)gm_verdict_row(&s->verdict, s->values + i * s->verdict.outputs, score + i * classes);
+    return note_accuracy(s, r, class, e);
+}
+
+static int record_process(classify *s, const gm_call *call, gm_record *r, gm_error *e) {
+    const gm_net *net = gm_model_spec_of(s->follow.model)->net;
+    static char *const x[] = {"x"};
+    gm_input input;
+    bool given = s->inputs.count > 0;
+    uint64_t step;
+    if (gm_gather_input(r, net, given ? s->inputs.items : x, given ? s->inputs.count : 1, &input, e) != 0) return -1;
+    const float *params = gm_follow_params(&s->follow, r, &step, e);
+    if (!params || adopt_calibration(s, call, step, e) != 0) return -1;
+    if (gm_grow(&s->values, &s->value_capacity, r->rows * net->outputs, sizeof(float), e) != 0) return -1;
+    if (gm_walk_forward(s->walk, params, &input, r->rows, (gm_mode){.training = false}, s->values, e) != 0) return -1;
+    if (gm_follow_check(&s->follow, r, e) != 0) return -1;
+    size_t bad = gm_first_not_finite(r->rows * net->outputs, s->values);
+    if (bad < r->rows * net->outputs)
+        return gm_fail(e, "%s gives row %zu no finite output", s->path, bad / net->outputs);
+    for (size_t i = 0; i < input.part_count; i++)
+        if (strcmp(input.parts[i].name, s->output) == 0)
+            return gm_fail(e, "tensor '%s' is both input and output", s->output);
+    return judge_record(s, r, e) == 0 ? 1 : -1;
+}
+
+static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
+    classify *s = call->state;
+    return s->output ? record_process(s, call, r, e) : files_process(s, call, e);
 }
 
 static void classify_close(gm_call *call) {
@@ -291,23 +374,27 @@ static void classify_close(gm_call *call) {
     gm_rows_close(s->source);
     gm_walk_free(s->walk);
     gm_schema_free(s->schema);
-    gm_model_close(s->model);
+    gm_follow_close(&s->follow);
+    gm_tally_free(s->tally);
     free(s->state.blocks);
     free(s->x);
-    free(s->output);
+    free(s->y);
     free(s->score);
-    free(s->tally.confusion);
-    free(s->tally.positives);
-    free(s->tally.negatives);
+    free(s->values);
+    free(s->fit_scores);
+    free(s->fit_labels);
 }
 
 const gm_tool gm_classify_tool = {
     .name = "gm-classify",
     .purpose = "Predicts: a label and its probability for each row of CSV, IDX or stream data.",
-    .synopsis = "-m MODEL [--proba | --eval] [FILE...]",
+    .synopsis = "-m MODEL [--proba | --scores] [--id COLUMN] [FILE...]\n"
+                "       gm-classify -m MODEL --eval [--json] [--confusion] [--fold I/K] [FILE...]\n"
+                "       gm-classify -m MODEL --calibrate [--fold I/K] [FILE...]\n"
+                "       gm-classify -m MODEL -o NAME [-i NAME,...] [--frozen]",
     .options = options,
     .state_size = sizeof(classify),
-    .role = GM_ALONE,
+    .role = GM_FILTER, /* with -o; else it works alone */
     .reads_files = true,
     .blas = gm_blas_text,
     .open = classify_open,

@@ -78,6 +78,18 @@ static void model_head(const gm_model *m, char *out, size_t size) {
              spec->init, spec->seed);
 }
 
+/* How its scores become probabilities, as gm-classify --calibrate found. */
+static void show_calibration(const gm_model *m) {
+    gm_calibration c = gm_model_calibration(m, gm_model_step(m));
+    if (c.kind == GM_PLATT)
+        printf("  calibrated: p = sigmoid(%.6g s %c %.6g)", c.slope, c.offset < 0 ? '-' : '+', fabs(c.offset));
+    else if (c.kind == GM_TEMPERATURE)
+        printf("  calibrated: p = softmax(%.6g s)", c.slope);
+    else if (c.rows > 0)
+        printf("  calibration is stale: fitted at step %" PRIu64, c.step);
+    if (c.rows > 0) printf(", on %" PRIu64 " rows\n", c.rows);
+}
+
 static int show_model(const gm_model *m, gm_error *e) {
     const gm_net *net = gm_model_spec_of(m)->net;
     char text[1024], input[512];
@@ -100,6 +112,7 @@ static int show_model(const gm_model *m, gm_error *e) {
     }
     printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
     if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));
+    show_calibration(m);
     const gm_value *value = gm_model_spec_of(m)->schema;
     if (!value) return 0;
     gm_schema *schema = gm_schema_parse(value, e);
@@ -111,63 +124,6 @@ static int show_model(const gm_model *m, gm_error *e) {
 
 /* ---- JSON ---- */
 
-static void put_json_text(const char *text) {
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < 0x20)
-            printf("\\u%04x", *c);
-        else
-            putchar(*c);
-    }
-    putchar('"');
-}
-
-/* JSON has no inf and nan. */
-static void put_json_number(double value) {
-    char text[32];
-    if (isfinite(value))
-        fputs(gm_format_f64(value, text), stdout);
-    else
-        fputs("null", stdout);
-}
-
-static void put_json_value(const gm_value *v) {
-    switch (v->kind) {
-    case GM_NIL:
-        fputs("null", stdout);
-        break;
-    case GM_BOOL:
-        fputs(v->boolean ? "true" : "false", stdout);
-        break;
-    case GM_INT:
-        printf("%" PRId64, v->integer);
-        break;
-    case GM_FLOAT:
-        put_json_number(v->number);
-        break;
-    case GM_TEXT:
-        put_json_text(v->text);
-        break;
-    case GM_BYTES:
-        printf("{\"bytes\":%zu}", v->length);
-        break;
-    case GM_ARRAY:
-    case GM_MAP:
-        putchar(v->kind == GM_MAP ? '{' : '[');
-        for (size_t i = 0; i < v->length; i++) {
-            if (i) putchar(',');
-            if (v->kind == GM_MAP) {
-                put_json_text(v->keys[i]);
-                putchar(':');
-            }
-            put_json_value(v->items[i]);
-        }
-        putchar(v->kind == GM_MAP ? '}' : ']');
-    }
-}
-
 static int show_model_json(const gm_model *m, gm_error *e) {
     gm_value *v = gm_model_spec_value(gm_model_spec_of(m), true, e);
     if (!v) return -1;
@@ -176,7 +132,12 @@ static int show_model_json(const gm_model *m, gm_error *e) {
         gm_value_free(v);
         return gm_fail(e, "out of memory");
     }
-    put_json_value(v);
+    gm_calibration c = gm_model_calibration(m, gm_model_step(m));
+    if (c.kind != GM_UNCALIBRATED && gm_map_set(v, "calibration", gm_calibration_value(&c, e)) != 0) {
+        gm_value_free(v);
+        return gm_fail(e, "out of memory");
+    }
+    gm_json_put(stdout, v);
     putchar('\n');
     gm_value_free(v);
     return 0;
@@ -220,27 +181,27 @@ static void show_json(const gm_record *r, uint64_t number) {
         const gm_tensor *t = &r->tensors[i].tensor;
         summary s = summarize(t);
         if (i) putchar(',');
-        put_json_text(r->tensors[i].name);
+        gm_json_put_text(stdout, r->tensors[i].name);
         printf(":{\"type\":\"%s\",\"shape\":[", gm_type_text(t->type));
         for (unsigned k = 0; k < t->rank; k++) printf("%s%zu", k ? "," : "", t->shape[k]);
         fputs("],\"min\":", stdout);
-        put_json_number(s.low);
+        gm_json_put_number(stdout, s.low);
         fputs(",\"max\":", stdout);
-        put_json_number(s.high);
+        gm_json_put_number(stdout, s.high);
         fputs(",\"mean\":", stdout);
-        put_json_number(s.mean);
+        gm_json_put_number(stdout, s.mean);
         printf(",\"not_finite\":%zu}", s.odd);
     }
     fputs("},\"scalars\":{", stdout);
     for (size_t i = 0; i < r->scalar_count; i++) {
         if (i) putchar(',');
-        put_json_text(r->scalars[i].name);
+        gm_json_put_text(stdout, r->scalars[i].name);
         putchar(':');
-        put_json_number(r->scalars[i].value);
+        gm_json_put_number(stdout, r->scalars[i].value);
     }
     fputs("},\"info\":", stdout);
     if (r->info)
-        put_json_value(r->info);
+        gm_json_put(stdout, r->info);
     else
         fputs("{}", stdout);
     fputs("}\n", stdout);

@@ -10,6 +10,7 @@
 #include "gm/stream.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #define GM_VERSION "0.1.0"
 
@@ -105,6 +106,7 @@ void gm_say_note(const void *tool, const char *line);
 typedef struct gm_follow {
     gm_model *model;
     bool frozen;
+    bool predicts; /* averaged parameters are wanted, where the model has them; to be set behind gm_follow_open */
     bool begun; /* a record was read */
     gm_view view;
     gm_state copy; /* copy.blocks NULL: none was made */
@@ -138,6 +140,20 @@ GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);
 
 /* "8x8". -1 if it is not that. */
 GM_MUST_USE int gm_parse_shape(const char *text, size_t *height, size_t *width);
+
+/* A text, a number (null if it is not finite), any value as JSON. */
+void gm_json_put_text(FILE *f, const char *text);
+void gm_json_put_number(FILE *f, double value);
+void gm_json_put(FILE *f, const gm_value *v);
+
+/* Figures of predictions on standard output, as lines `name value` or as one JSON object. */
+typedef struct gm_report {
+    const gm_tally *tally;
+    size_t classes;
+    char *const *names; /* of the classes, or NULL: numbers */
+    bool json, confusion;
+} gm_report;
+GM_MUST_USE int gm_report_put(const gm_report *r, gm_error *e);
 
 /* "tensor 'x'" parts of an input from -i NAME,NAME: values, or class numbers for parts of kind CLASSES. */
 struct gm_input;

@@ -9,6 +9,7 @@
 #include "gm/net.h"
 #include "gm/optim.h"
 #include "gm/record.h"
+#include "gm/score.h"
 
 /* All that is fixed when the model is made. gm_model_spec_free releases what it points to. */
 typedef struct gm_model_spec {
@@ -28,10 +29,11 @@ GM_MUST_USE int gm_model_name_check(const char *name, gm_error *e);
 
 /* What a model is at some step: blocks of net->block floats: parameters first, then the optimizer's blocks. */
 typedef struct gm_state {
-    uint64_t step;    /* training steps done */
-    uint64_t updates; /* updates applied: an optimizer's t */
-    uint64_t pending; /* gradients accumulated since the last update */
-    float *blocks;    /* (1 + gm_optim_blocks) * net->block floats */
+    uint64_t step;              /* training steps done */
+    uint64_t updates;           /* updates applied: an optimizer's t */
+    uint64_t pending;           /* gradients accumulated since the last update */
+    float *blocks;              /* (1 + gm_optim_blocks) * net->block floats */
+    gm_calibration calibration; /* as gm_model_calibration gives it for `step` */
 } gm_state;
 
 /* Floats in gm_state.blocks; false if that overflows. */
@@ -89,6 +91,12 @@ void gm_model_skip(gm_model *m);
  * the new one replaces it. */
 bool gm_model_note_blas(gm_model *m, const char *blas);
 const char *gm_model_blas(const gm_model *m); /* "" before any training */
+/* The calibration of the model's scores at `step`. One that was fitted at another step is none: its kind is
+ * GM_UNCALIBRATED, and only its step and rows are told (rows 0: there never was one). */
+gm_calibration gm_model_calibration(const gm_model *m, uint64_t step);
+/* Keeps a calibration in the file, whose step must be c->step. Killed in the middle, the one before stays. The file is
+ * to be settled after it. */
+GM_MUST_USE int gm_model_calibrate(gm_model *m, const gm_calibration *c, gm_error *e);
 /* Syncs the file to the disk with a checksum and marks it clean. */
 GM_MUST_USE int gm_model_settle(gm_model *m, gm_error *e);
 
@@ -97,6 +105,10 @@ GM_MUST_USE int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, cons
                                    bool provenance, gm_error *e);
 /* Takes spec and state out of a record; state->blocks is allocated (release with free). */
 GM_MUST_USE int gm_checkpoint_read(gm_record *r, gm_model_spec *spec, gm_state *state, gm_error *e);
+
+/* A calibration as a map ("kind", "slope", "offset", "step", "rows") and back: `info.calibration` of a checkpoint. */
+GM_MUST_USE gm_value *gm_calibration_value(const gm_calibration *c, gm_error *e);
+GM_MUST_USE int gm_calibration_parse(const gm_value *v, gm_calibration *c, gm_error *e);
 
 /* A spec's fixed part as a map and back: the first page of a file, `info.model` of a checkpoint. */
 GM_MUST_USE gm_value *gm_model_spec_value(const gm_model_spec *spec, bool provenance, gm_error *e);

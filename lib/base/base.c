@@ -1,4 +1,5 @@
 #include "gm/base.h"
+#include "shortest.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -214,6 +215,7 @@ static bool print_special(char out[32], double value) {
  * 15 for a double. */
 
 char *gm_format_f32(float value, char out[32]) {
+    if (gm_shortest_f32(value, out)) return out;
     if (print_special(out, (double)value)) return out;
     float magnitude = fabsf(value);
     for (int digits = magnitude > 0 && magnitude < 1.17549435e-38f ? 1 : 6; digits <= 9; digits++) {

@@ -49,6 +49,8 @@ int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *
         failed = gm_map_set(info, "updates", gm_value_int((int64_t)state->updates)) != 0 ||
                  gm_map_set(info, "pending", gm_value_int((int64_t)state->pending)) != 0;
     }
+    if (!failed && state->calibration.kind != GM_UNCALIBRATED)
+        failed = gm_map_set(info, "calibration", gm_calibration_value(&state->calibration, e));
     return failed ? gm_fail(e, "out of memory") : 0;
 }
 
@@ -116,7 +118,12 @@ static int take_state(gm_record *r, const gm_model_spec *spec, gm_state *state, 
     state->step = r->has_step ? r->step : 0;
     state->updates = (uint64_t)updates;
     state->pending = (uint64_t)pending;
-    return 0;
+    const gm_value *calibration = gm_map_get(r->info, "calibration");
+    if (!calibration) return 0;
+    if (gm_calibration_parse(calibration, &state->calibration, e) != 0) return -1;
+    if (state->calibration.step == state->step) return 0;
+    return gm_fail(e, "its calibration is of step %" PRIu64 ", the checkpoint of step %" PRIu64,
+                   state->calibration.step, state->step);
 }
 
 int gm_checkpoint_read(gm_record *r, gm_model_spec *spec, gm_state *state, gm_error *e) {

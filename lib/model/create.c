@@ -106,8 +106,10 @@ static int write_header(const draft *d, const gm_layout *l, const unsigned char 
     return write_at(d, sizeof h, map, n, e);
 }
 
-static int write_control(const draft *d, const gm_layout *l, uint64_t word, gm_error *e) {
-    gm_control control = {.word = word, .clean = 1};
+static int write_control(const draft *d, const gm_layout *l, const gm_state *state, gm_error *e) {
+    gm_control control = {.word = state->step << 1, .clean = 1};
+    const gm_calibration *c = &state->calibration;
+    if (c->kind != GM_UNCALIBRATED && c->step == state->step) gm_calibration_keep(&control, c);
     gm_boot_id(control.boot);
     return write_at(d, l->header_bytes, &control, sizeof control, e);
 }
@@ -135,7 +137,7 @@ static int write_all(const draft *d, const gm_model_spec *spec, const gm_state *
     if (!failed && !gm_layout_of(spec, n, &l)) failed = gm_fail(e, "%s: the model would be too large", d->path);
     if (!failed) failed = allocate(d, l.file_bytes, e);
     if (!failed) failed = write_header(d, &l, map, n, e);
-    if (!failed) failed = write_control(d, &l, state->step << 1, e);
+    if (!failed) failed = write_control(d, &l, state, e);
     if (!failed) failed = write_slot(d, &l, state, state->step << 1, e);
     free(map);
     if (!failed && fsync(d->fd) != 0) failed = gm_fail_errno(e, "%s: cannot sync", d->path);

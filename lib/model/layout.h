@@ -32,6 +32,15 @@ typedef struct gm_header {
     uint64_t header_bytes, map_bytes, map_hash, floats, slot_bytes, file_bytes;
 } gm_header;
 
+/* One of two places for a calibration. A writer fills the one that is not good or has the lower serial, so the other
+ * one stays good whenever it is killed; a reader takes the good one with the higher serial. */
+typedef struct gm_kept_calibration {
+    uint64_t checksum; /* XXH64 of what follows; 0 bytes throughout are no calibration */
+    uint64_t serial, step, rows;
+    double slope, offset;
+    uint32_t kind, zero;
+} gm_kept_calibration;
+
 typedef struct gm_control {
     _Atomic uint64_t word;  /* step << 1 | current slot */
     _Atomic uint64_t begun; /* the filling that was begun last: the published one or the one after it */
@@ -41,6 +50,7 @@ typedef struct gm_control {
     uint32_t zero;
     char boot[40]; /* boot id of the machine at that time */
     char blas[64];
+    gm_kept_calibration calibrations[2];
 } gm_control;
 
 typedef struct gm_slot {
@@ -53,7 +63,7 @@ typedef struct gm_slot {
 } gm_slot;
 
 static_assert(sizeof(gm_header) == 64 && sizeof(gm_slot) == GM_ALIGN, "the layout is fixed by gm-model(5)");
-static_assert(sizeof(gm_control) == 136, "the layout is fixed by gm-model(5), and one sector holds it");
+static_assert(sizeof(gm_control) == 248, "the layout is fixed by gm-model(5), and one sector holds it");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics shared by processes take no locks");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are little-endian and used in place");
 
@@ -85,6 +95,9 @@ static inline float *gm_slot_blocks(gm_slot *slot) {
 
 /* XXH64 of all of a slot behind its checksum. */
 uint64_t gm_slot_checksum(const gm_slot *slot, size_t floats);
+
+/* Fills the place that c is to go to; `control` may be in a mapped file. */
+void gm_calibration_keep(gm_control *control, const gm_calibration *c);
 
 /* The machine's boot id; "" where /proc is not there. */
 void gm_boot_id(char boot[40]);

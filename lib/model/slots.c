@@ -91,6 +91,7 @@ static bool copy_view(const gm_model *m, const gm_view *view, what_blocks what, 
     state->step = view->step;
     state->updates = view->updates;
     state->pending = view->pending;
+    state->calibration = gm_model_calibration(m, view->step);
     return true;
 }
 

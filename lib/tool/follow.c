@@ -23,7 +23,9 @@ static const float *follow_copy(gm_follow *f, uint64_t *step, gm_error *e) {
             f->copy.blocks = gm_new(gm_model_spec_of(f->model)->net->block, sizeof(float), e);
             if (!f->copy.blocks) return NULL;
         }
-        if (gm_model_snapshot(f->model, true, &f->copy, e) != 0) return NULL;
+        int status =
+            f->predicts ? gm_model_predictor(f->model, &f->copy, e) : gm_model_snapshot(f->model, true, &f->copy, e);
+        if (status != 0) return NULL;
         f->copy_word = now.word;
     }
     f->copied = true;
@@ -55,7 +57,8 @@ const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, 
     if (wanted_step(f, r, step, e) != 0 || first_record(f, *step, e) != 0) return NULL;
     f->copied = false;
     if (gm_model_wait(f->model, *step, e) != 0) return NULL;
-    if (gm_model_view_at(f->model, *step, &f->view)) return f->view.params;
+    if (gm_model_view_at(f->model, *step, &f->view))
+        return f->predicts ? gm_model_predicting(f->model, &f->view) : f->view.params;
     gm_fail(e,
             "%s is at step %llu and no longer knows step %llu: models that are trained together stand at one step, one "
             "that "

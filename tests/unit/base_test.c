@@ -188,6 +188,51 @@ static void check_formats(double v) {
     CHECK(strlen(text) < 32);
 }
 
+/* The definition: the fewest digits from 6 on that the C library reads back. */
+static void plain_format(float value, char out[32]) {
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(out, 32, "%.*g", digits, (double)value);
+        if (strtof(out, NULL) == value) return;
+    }
+}
+
+static void check_plain(float value) {
+    char out[32], plain[32];
+    plain_format(value, plain);
+    CHECK_TEXT(gm_format_f32(value, out), plain);
+}
+
+/* gm_format_f32 is fast for most floats; all must have the text that they always had. */
+static void test_shortest(void) {
+    uint32_t state = 7;
+    for (int i = 0; i < 400000; i++) {
+        float value;
+        state = state * 1664525U + 1013904223U;
+        uint32_t bits = state ^ state >> 13;
+        memcpy(&value, &bits, sizeof value);
+        if (!isfinite(value) || fabsf(value) < 1.17549435e-38F) continue;
+        check_plain(value);
+        check_plain((float)(state >> 8) / 16777216); /* what probabilities are */
+        check_plain((float)(int32_t)bits);
+        if (check_failed) return;
+    }
+    for (int exponent = -37; exponent <= 38; exponent++)
+        for (int digit = 1; digit < 10; digit++) {
+            char text[32];
+            snprintf(text, sizeof text, "%de%d", digit, exponent);
+            float value = strtof(text, NULL);
+            if (!isfinite(value)) continue;
+            check_plain(value);
+            check_plain(nextafterf(value, 0));
+            check_plain(-nextafterf(value, 1e38F));
+        }
+    for (int i = -126; i < 128; i++) {
+        check_plain(ldexpf(1, i));
+        check_plain(nextafterf(ldexpf(1, i), 0));
+        check_plain(nextafterf(ldexpf(1, i), 1e38F));
+    }
+}
+
 static void test_formats(void) {
     char out[32];
     CHECK_TEXT(gm_format_f32(0.1f, out), "0.1");
@@ -323,6 +368,7 @@ int main(void) {
     RUN(test_long_number);
     RUN(test_random_doubles);
     RUN(test_formats);
+    RUN(test_shortest);
     RUN(test_locale);
     RUN(test_words);
     RUN(test_descriptors);
