@@ -73,6 +73,8 @@ GM_MUST_USE int gm_model_snapshot(gm_model *m, bool parameters_only, gm_state *s
  * samples.
  */
 GM_MUST_USE int gm_model_predictor(gm_model *m, gm_state *state, gm_error *e);
+/* The same in a view, in place. */
+const float *gm_model_predicting(const gm_model *m, const gm_view *view);
 
 /* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment,
  * default 5) without a writer, saying which gm-step is missing. */

@@ -79,14 +79,18 @@ bool gm_model_view_holds(const gm_model *m, const gm_view *view) {
     return atomic_load_explicit(&m->control->begun, memory_order_relaxed) - view->word <= 1;
 }
 
+const float *gm_model_predicting(const gm_model *m, const gm_view *view) {
+    const gm_optim *o = &m->spec.optim;
+    bool averaged = o->average > 0 && view->updates > 0;
+    return view->params + (averaged ? (1 + gm_optim_moments(o)) * m->spec.net->block : 0);
+}
+
 /* Which floats of a slot are copied. */
 typedef enum what_blocks { ALL_BLOCKS, PARAMETERS, PREDICTING } what_blocks;
 
 static bool copy_view(const gm_model *m, const gm_view *view, what_blocks what, gm_state *state) {
-    const gm_optim *o = &m->spec.optim;
-    size_t block = m->spec.net->block, floats = what == ALL_BLOCKS ? m->layout.floats : block;
-    bool averaged = what == PREDICTING && o->average > 0 && view->updates > 0;
-    memcpy(state->blocks, view->params + (averaged ? 1 + gm_optim_moments(o) : 0) * block, floats * sizeof(float));
+    size_t floats = what == ALL_BLOCKS ? m->layout.floats : m->spec.net->block;
+    memcpy(state->blocks, what == PREDICTING ? gm_model_predicting(m, view) : view->params, floats * sizeof(float));
     if (!gm_model_view_holds(m, view)) return false;
     state->step = view->step;
     state->updates = view->updates;

@@ -24,7 +24,7 @@ static bool says(const char *part) {
 static gm_model_spec make_spec(void) {
     static const char *const layers[] = {"dense:1"};
     gm_model_spec spec = {.name = "S", .init = "glorot"};
-    spec.net = gm_net_parse("3", layers, 1, (gm_words){0, 0}, &e);
+    spec.net = gm_net_parse("3", layers, 1, (gm_words){0}, &e);
     if (!spec.net || gm_optim_parse("sgd", &spec.optim, &e) != 0) exit(1);
     return spec;
 }

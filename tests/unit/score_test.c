@@ -203,7 +203,7 @@ static void test_refusals(void) {
 }
 
 static gm_verdict verdict_of(const char *last, size_t known) {
-    gm_net *net = gm_net_parse("3", &last, 1, (gm_words){0, 0}, &e);
+    gm_net *net = gm_net_parse("3", &last, 1, (gm_words){0}, &e);
     if (!net) printf("# %s\n", e.text);
     gm_verdict v = gm_verdict_of(net, known);
     gm_net_free(net);
