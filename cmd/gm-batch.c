@@ -66,8 +66,8 @@ static int batch_consult(batch *s, const char *path, uint64_t *step, gm_error *e
     gm_schema_free(known);
     return same ? 0
                 : gm_fail(e,
-                          "%s knows other columns, classes or scaling than %s: make both with the same --data, --label "
-                          "and --scale",
+                          "%s knows other columns, classes or scaling than %s: make both with the same --data and the "
+                          "same options for it",
                           path, s->schema_from);
 }
 

@@ -56,6 +56,7 @@ void gm_folds_close(gm_folds *f) {
 int gm_folds_wants(gm_folds *f, const void *class, size_t n, gm_error *e) {
     const size_t folds = f->fold.count;
     if (folds == 0) return 1;
+    if (n > GM_CATEGORY_TEXT_MAX) return gm_fail(e, "a class of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
     const long stratum = gm_lexicon_add(&f->strata, class, n, e);
     if (stratum < 0) return -1;
     if (f->strata.count > GM_CATEGORIES_MAX) return gm_fail(e, "more than %zu classes", GM_CATEGORIES_MAX);
