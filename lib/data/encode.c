@@ -3,6 +3,8 @@
 #include "csv_ahead.h"
 #include "text.h"
 
+#include "../math/clones.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,23 +266,20 @@ static int check_pixels(const gm_schema *s, const gm_idx *idx, const char *file,
     return 0;
 }
 
-static bool same_affine(gm_affine a, gm_affine b) {
-    return a.offset == b.offset && a.factor == b.factor && a.base == b.base;
-}
-
 int gm_pixels_open(gm_pixels *p, const gm_schema *s, const gm_idx *idx, const char *file, gm_error *e) {
-    *p = (gm_pixels){.columns = s->column_count, .uniform = true};
+    *p = (gm_pixels){.columns = s->column_count};
     if (check_pixels(s, idx, file, e) < 0) return -1;
-    p->affine = gm_new(p->columns, sizeof *p->affine, e);
+    p->affine = gm_new(3 * p->columns, sizeof *p->affine, e);
     if (p->affine == NULL) return -1;
     for (size_t i = 0; i < p->columns; i++) {
-        p->affine[i] = gm_column_affine(&s->columns[i], &s->scale);
-        p->uniform = p->uniform && same_affine(p->affine[i], p->affine[0]);
+        const gm_affine a = gm_column_affine(&s->columns[i], &s->scale);
+        p->affine[i] = a.offset;
+        p->affine[p->columns + i] = a.factor;
+        p->affine[2 * p->columns + i] = a.base;
     }
     for (unsigned byte = 0; byte < 256; byte++) {
         char text[8];
         const int length = snprintf(text, sizeof text, "%u", byte);
-        p->table[byte] = gm_affine_scale(p->affine[0], byte);
         p->classes[byte] = (int32_t)gm_schema_class(s, text, (size_t)length);
     }
     return 0;
@@ -291,12 +290,14 @@ void gm_pixels_close(gm_pixels *p) {
     p->affine = NULL;
 }
 
+/* As gm_affine_scale, to the bit. */
+GM_CLONES static void scale_row(size_t n, const double *offset, const double *factor, const double *base,
+                                const unsigned char *bytes, float *x) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) x[i] = (float)(base[i] + ((double)bytes[i] - offset[i]) * factor[i]);
+}
+
 void gm_pixels_scale(const gm_pixels *p, size_t n, const unsigned char *bytes, float *x) {
-    if (p->uniform) {
-        for (size_t i = 0; i < n * p->columns; i++) x[i] = p->table[bytes[i]];
-        return;
-    }
-    for (size_t row = 0; row < n; row++, bytes += p->columns, x += p->columns) {
-        for (size_t i = 0; i < p->columns; i++) x[i] = gm_affine_scale(p->affine[i], bytes[i]);
-    }
+    for (size_t row = 0; row < n; row++, bytes += p->columns, x += p->columns)
+        scale_row(p->columns, p->affine, p->affine + p->columns, p->affine + 2 * p->columns, bytes, x);
 }
