@@ -31,6 +31,7 @@ GM_MUST_USE int gm_fold_parse(const char *text, gm_fold *fold, gm_error *e);
 typedef struct gm_csv_form {
     char separator; /* 0: a comma */
     bool no_header; /* columns are c1, c2, ... */
+    bool tolerant;  /* not of the file but of who reads it: see gm_csv_next */
 } gm_csv_form;
 /* "," ";" "|" or another mark, "tab" or "\t", "space". */
 GM_MUST_USE int gm_separator_parse(const char *text, char *separator, gm_error *e);
