@@ -66,8 +66,8 @@ static int batch_consult(batch *s, const char *path, uint64_t *step, gm_error *e
     gm_schema_free(known);
     return same ? 0
                 : gm_fail(e,
-                          "%s knows other columns, classes or scaling than %s: make both with the same --data, --label "
-                          "and --scale",
+                          "%s knows other columns, classes or scaling than %s: make both with the same --data and the "
+                          "same options for it",
                           path, s->schema_from);
 }
 
@@ -93,10 +93,23 @@ static int batch_schema(batch *s, gm_call *call, gm_error *e) {
     return s->schema ? 0 : -1;
 }
 
+/* Training on rows that are to test the model is allowed, but not unnoticed. */
+static void batch_warn(const batch *s, const char *tool) {
+    if (!s->schema_from || !s->schema->held_out.count) return;
+    const gm_fold *kept = &s->schema->held_out, *fold = &s->fold;
+    if (fold->rest && fold->index == kept->index && fold->count == kept->count && fold->seed == kept->seed) return;
+    char text[48];
+    gm_fold_text(kept, text);
+    gm_say(tool,
+           "%s was made with fold %s held out, and is now trained on rows of it (--fold %s --hold-out leaves them out)",
+           s->schema_from, text, text);
+}
+
 static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
     const gm_data_choice choice = {.max_tensor = call->max_tensor, .fold = s->fold};
     s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema, &choice, e);
     if (!s->table) return -1;
+    batch_warn(s, call->tool->name);
     gm_table_notes(s->table, gm_say_note, call->tool->name);
     size_t rows = gm_table_rows(s->table);
     if (s->rows > rows)

@@ -189,6 +189,12 @@ P
         awk -F, 'NR > 1 { for (i = 1; i <= NF; i++) s[i] += $i } END { for (i in s) if (s[i] > 1e-3 || s[i] < -1e-3) exit 1 }'
     gm-batch --train wine.gm -n 1 -b 142 --fold 1/5 --hold-out wine.csv | gm-show --csv x | tail -n +2 | sort >trained
     gm-batch -m wine.gm --fold 1/5 --hold-out wine.csv | gm-show --csv x | tail -n +2 | sort | cmp - trained
+    # training on what was held out is said
+    gm-show wine.gm | grep -qx '  data wine.csv: 142 rows outside of fold 1/5, 13 features, scale standard'
+    gm-batch --train wine.gm -n 1 wine.csv 2>said >/dev/null
+    gm_assert_equal "$(cat said)" "gm-batch: wine.gm was made with fold 1/5 held out, and is now trained on rows of it (--fold 1/5 --hold-out leaves them out)"
+    gm-batch --train wine.gm -n 1 --fold 1/5 --hold-out wine.csv 2>said >/dev/null
+    gm_assert_equal "$(cat said)" ""
     # another seed, another fold; streams of all rows have the same folds
     gm-batch --label cultivar --fold 1/5:1 wine.csv | gm-show --csv x >other.csv
     run ! cmp -s inside.csv other.csv

@@ -26,6 +26,8 @@ typedef struct gm_fold {
 } gm_fold;
 /* "I/K" or "I/K:SEED", 1 <= I <= K, 2 <= K <= 1000; `rest` becomes false. */
 GM_MUST_USE int gm_fold_parse(const char *text, gm_fold *fold, gm_error *e);
+/* The same text back, without a seed of 0. */
+char *gm_fold_text(const gm_fold *fold, char out[48]);
 
 /* How a CSV file is written. */
 typedef struct gm_csv_form {
@@ -55,6 +57,7 @@ typedef struct gm_column {
 typedef struct gm_schema {
     char *source;     /* base name of the file it was read from */
     gm_csv_form form; /* of the CSV files it was read from, and of those it reads */
+    gm_fold held_out; /* what it knows of rows is known of those outside of this fold; count 0: of all */
     bool marks_given; /* what stands where a number is missing are `marks`, not the usual texts */
     gm_names marks;
     size_t column_count; /* without the label */

@@ -75,9 +75,10 @@ static void put_form(FILE *f, const gm_schema *s) {
 }
 
 void gm_schema_describe(FILE *f, const gm_schema *s) {
-    char scale[80], shown[GM_VISIBLE];
-    fprintf(f, "  data %s: %zu rows, %zu features, scale %s", gm_visible_text(s->source, shown), s->rows, s->features,
-            gm_scale_text(&s->scale, scale));
+    char scale[80], shown[GM_VISIBLE], fold[48];
+    fprintf(f, "  data %s: %zu rows", gm_visible_text(s->source, shown), s->rows);
+    if (s->held_out.count > 0) fprintf(f, " outside of fold %s", gm_fold_text(&s->held_out, fold));
+    fprintf(f, ", %zu features, scale %s", s->features, gm_scale_text(&s->scale, scale));
     if (s->height > 0) fprintf(f, ", pictures of %zux%zu", s->height, s->width);
     put_form(f, s);
     putc('\n', f);

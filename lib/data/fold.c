@@ -10,6 +10,7 @@
 
 #include "gm/rng.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,12 @@ int gm_fold_parse(const char *text, gm_fold *fold, gm_error *e) {
     return 0;
 }
 
+char *gm_fold_text(const gm_fold *fold, char out[48]) {
+    const int used = snprintf(out, 48, "%u/%u", (unsigned)fold->index, (unsigned)fold->count);
+    if (fold->seed != 0) snprintf(out + used, 48 - (size_t)used, ":%llu", (unsigned long long)fold->seed);
+    return out;
+}
+
 void gm_folds_close(gm_folds *f) {
     gm_lexicon_free(&f->strata);
     free(f->rows);
@@ -49,6 +56,7 @@ void gm_folds_close(gm_folds *f) {
 int gm_folds_wants(gm_folds *f, const void *class, size_t n, gm_error *e) {
     const size_t folds = f->fold.count;
     if (folds == 0) return 1;
+    if (n > GM_CATEGORY_TEXT_MAX) return gm_fail(e, "a class of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
     const long stratum = gm_lexicon_add(&f->strata, class, n, e);
     if (stratum < 0) return -1;
     if (f->strata.count > GM_CATEGORIES_MAX) return gm_fail(e, "more than %zu classes", GM_CATEGORIES_MAX);

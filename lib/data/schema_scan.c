@@ -516,6 +516,7 @@ gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_c
     gm_schema *s = gm_new_zeroed(1, sizeof *s, e);
     if (s == NULL) return NULL;
     s->scale = choice->scale;
+    if (choice->fold.rest) s->held_out = choice->fold;
     if (describe(s, files, file_count, choice, e) < 0) {
         gm_schema_free(s);
         return NULL;

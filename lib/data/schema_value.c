@@ -2,9 +2,10 @@
  *
  *   { source, rows, scale, features, columns: N, [names: N texts; absent for p0 p1 ...], minimum, maximum, mean,
  * deviation, integer, [missing]: N each, or one that holds for all, [categories: [{column, words}]], [label, classes,
- * class_rows], [height, width], [separator], [header: false], [marks] }
+ * class_rows], [height, width], [separator], [header: false], [marks], [held_out] }
  *
- * What stands in brackets is left out where it says nothing: no missing numbers, a comma, a header, the usual marks.
+ * What stands in brackets is left out where it says nothing: no missing numbers, a comma, a header, the usual
+ * marks, no fold.
  *
  * Pictures have hundreds of columns that differ in nothing but two numbers, so what columns share is written once.
  */
@@ -97,8 +98,11 @@ static int set_missing(const gm_schema *s, gm_value *map) {
 
 static int set_form(const gm_schema *s, gm_value *map) {
     const char separator[2] = {s->form.separator, '\0'};
+    char fold[48];
     const bool comma = s->form.separator == 0 || s->form.separator == ',';
     if (!comma && gm_map_set(map, "separator", gm_value_text(separator)) < 0) return -1;
+    if (s->held_out.count > 0 && gm_map_set(map, "held_out", gm_value_text(gm_fold_text(&s->held_out, fold))) < 0)
+        return -1;
     if (s->form.no_header && gm_map_set(map, "header", gm_value_bool(false)) < 0) return -1;
     return s->marks_given ? gm_map_set(map, "marks", texts_value(s->marks.items, s->marks.count)) : 0;
 }
@@ -290,7 +294,12 @@ static int get_missing(gm_schema *s, const gm_value *map, gm_error *e) {
 
 static int get_form(gm_schema *s, const gm_value *map, gm_error *e) {
     const gm_value *header = gm_map_get(map, "header"), *separator = gm_map_get(map, "separator");
-    const gm_value *marks = gm_map_get(map, "marks");
+    const gm_value *marks = gm_map_get(map, "marks"), *fold = gm_map_get(map, "held_out");
+    if (fold != NULL) {
+        if (fold->kind != GM_TEXT) return gm_fail(e, "'held_out' is no text");
+        if (gm_fold_parse(fold->text, &s->held_out, e) < 0) return -1;
+        s->held_out.rest = true;
+    }
     if (header != NULL && header->kind != GM_BOOL) return gm_fail(e, "'header' is neither true nor false");
     s->form.no_header = header != NULL && !header->boolean;
     if (separator != NULL) {

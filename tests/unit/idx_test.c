@@ -313,6 +313,40 @@ static void test_standard_input(void) {
     gm_schema_free(s);
 }
 
+/* Folds of pictures: all rows once, and classes alike; what is known of the rest is its own. */
+static void test_folds(void) {
+    gm_error e = {.text = ""};
+    gm_schema *s = scan_pair("none");
+    if (s == NULL) return;
+    bool seen[ROWS] = {false};
+    for (uint32_t i = 1; i <= 5; i++) {
+        float x[ROWS * PIXELS];
+        int32_t y[ROWS];
+        const gm_fold fold = {i, 5, 4, false}, rest = {i, 5, 4, true};
+        gm_rows *d = gm_rows_open(pictures_and_labels, 2, s, &(gm_data_choice){.fold = fold}, &e);
+        size_t n = 0, classes[3] = {0};
+        long got;
+        while (d != NULL && (got = gm_rows_next(d, 4, false, x + n * PIXELS, y + n, &e)) > 0) n += (size_t)got;
+        gm_rows_close(d);
+        CHECK(n == ROWS / 5);
+        for (size_t k = 0; k < n; k++) {
+            size_t row = 0;
+            while (row < ROWS && (x[k * PIXELS] != pixel(row, 0) || x[k * PIXELS + 5] != pixel(row, 5))) row++;
+            CHECK(row < ROWS && !seen[row] && (size_t)y[k] == row % 3);
+            if (row < ROWS) seen[row] = true;
+            classes[y[k]]++;
+        }
+        CHECK(classes[0] == 2 && classes[1] == 2 && classes[2] == 2);
+        gm_table *t = gm_table_load(pictures_and_labels, 2, s, &(gm_data_choice){.fold = rest}, &e);
+        CHECK(t != NULL && gm_table_rows(t) == ROWS - n);
+        gm_table_free(t);
+        gm_schema *other = gm_schema_scan(pictures_and_labels, 2, &(gm_scan_choice){.fold = rest}, &e);
+        CHECK(other != NULL && other->rows == ROWS - n && other->class_rows[1] == 8);
+        gm_schema_free(other);
+    }
+    gm_schema_free(s);
+}
+
 int main(void) {
     if (!files_enter()) return 1;
     RUN(test_scan);
@@ -326,6 +360,7 @@ int main(void) {
     RUN(test_several);
     RUN(test_other_model);
     RUN(test_standard_input);
+    RUN(test_folds);
     files_leave();
     return check_done();
 }

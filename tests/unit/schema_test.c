@@ -471,6 +471,8 @@ static bool same_schema(const gm_schema *a, const gm_schema *b) {
     same = same && a->height == b->height && a->width == b->width && a->classes_are_numbers == b->classes_are_numbers;
     same = same && a->scale.kind == b->scale.kind && a->scale.low == b->scale.low && a->scale.high == b->scale.high;
     same = same && a->form.separator == b->form.separator && a->form.no_header == b->form.no_header;
+    same = same && a->held_out.index == b->held_out.index && a->held_out.count == b->held_out.count;
+    same = same && a->held_out.seed == b->held_out.seed && a->held_out.rest == b->held_out.rest;
     same = same && a->marks_given == b->marks_given && a->marks.count == b->marks.count;
     for (size_t i = 0; same && i < a->marks.count; i++) same = same_text(a->marks.items[i], b->marks.items[i]);
     for (size_t i = 0; same && i < a->column_count; i++) same = same_column(&a->columns[i], &b->columns[i]);
@@ -512,15 +514,16 @@ static void test_value(void) {
     gm_schema_free(s);
     char *texts[] = {(char[]){"-"}, (char[]){"-9"}};
     const gm_names marks = {2, texts};
-    put_text("v.csv", "1|u|5\n-9|v|6\n2|w|\n");
-    s = scan_of("v.csv", &(gm_scan_choice){.label = "c2", .form = {'|', true}, .marks = &marks});
+    put_text("v.csv", "1|u|5\n1|u|\n1|v|\n-9|v|6\n2|w|\n-|w|7\n");
+    const gm_fold rest = {1, 2, 99, true};
+    s = scan_of("v.csv", &(gm_scan_choice){.label = "c2", .form = {'|', true}, .marks = &marks, .fold = rest});
     if (s != NULL) there_and_back(s);
     gm_schema_free(s);
 }
 
 /* A schema without missing numbers, of a usual file, has the keys that it always had. */
 static void test_value_keys(void) {
-    static const char *const added[] = {"missing", "separator", "header", "marks"};
+    static const char *const added[] = {"missing", "separator", "header", "marks", "held_out"};
     gm_schema *s = schema_of(files_wine, "cultivar", "standard");
     gm_error e;
     if (s == NULL) return;
@@ -624,6 +627,8 @@ static void test_value_contents(void) {
     refuse(v, "separator", gm_value_text(""));
     refuse(v, "separator", gm_value_text(";;"));
     refuse(v, "separator", gm_value_text("\""));
+    refuse(v, "held_out", gm_value_text("6/5"));
+    refuse(v, "held_out", gm_value_int(1));
     refuse(v, "marks", gm_value_text("x"));
     refuse(v, "marks", three_texts("x", "y", "x"));
     CHECK(gm_schema_parse(NULL, &e) == NULL);
