@@ -105,6 +105,7 @@ lint: lint-packages
 bench: packages
 	@$(MAKE) --no-print-directory -j2 build benches
 	@GM_BUILD=$(abspath $(BUILD)) tests/bench/run
+	@GM_BUILD=$(abspath $(BUILD)) tests/bench/classify
 
 # ---- install ----
 install: all $(BUILD)/gm.pc

@@ -17,7 +17,7 @@
 typedef struct classify {
     const char *path, *fold, *id, *output;
     gm_list inputs;
-    bool proba, eval, json, confusion, calibrate, hold_out, scores, frozen;
+    bool proba, eval, json, confusion, calibrate, hold_out, scores, frozen, keep_going;
     gm_follow follow; /* its model is ours in each mode */
     gm_schema *schema;
     gm_verdict verdict;
@@ -51,6 +51,8 @@ static const gm_option options[] = {
     {"json", 0, GM_OPTION_FLAG, offsetof(classify, json), NULL, "with --eval: one JSON object", 0, 0},
     {"calibrate", 0, GM_OPTION_FLAG, offsetof(classify, calibrate), NULL,
      "fit probabilities to the scores of labelled rows, and keep that in MODEL", 0, 0},
+    {"keep-going", 0, GM_OPTION_FLAG, offsetof(classify, keep_going), NULL,
+     "give a row that cannot be used an empty answer, and exit with 1 at the end", 0, 0},
     {"fold", 0, GM_OPTION_TEXT, offsetof(classify, fold), "I/K[:SEED]", "only rows of this fold, as gm-batch has them",
      0, 0},
     {"hold-out", 0, GM_OPTION_FLAG, offsetof(classify, hold_out), NULL, "all rows but those of the fold", 0, 0},
@@ -71,8 +73,8 @@ static int check_words(const classify *s, const gm_call *call, gm_error *e) {
     if (s->hold_out && !s->fold) return gm_fail_usage(e, "--hold-out goes with --fold");
     if (s->id && (s->eval || s->calibrate || s->output))
         return gm_fail_usage(e, "--id is for answers: not with --eval, --calibrate and -o");
-    if (s->output && (call->argument_count || s->fold))
-        return gm_fail_usage(e, "with -o records come from standard input: no FILE and no --fold");
+    if (s->output && (call->argument_count || s->fold || s->keep_going))
+        return gm_fail_usage(e, "with -o records come from standard input: no FILE, no --fold, no --keep-going");
     if (!s->output && (s->inputs.count || s->frozen || call->drop.count))
         return gm_fail_usage(e, "--input, --frozen and --drop go with -o NAME");
     if (!s->output && call->fused)
@@ -126,7 +128,10 @@ static int open_model(classify *s, gm_error *e) {
 static int open_rows(classify *s, const gm_call *call, gm_error *e) {
     static char *standard_input[] = {"-"};
     bool named = call->argument_count > 0;
-    gm_data_choice choice = {.need_label = s->eval || s->calibrate, .max_tensor = call->max_tensor, .id = s->id};
+    gm_data_choice choice = {.need_label = s->eval || s->calibrate,
+                             .max_tensor = call->max_tensor,
+                             .id = s->id,
+                             .keep_going = s->keep_going};
     if (s->fold && gm_fold_parse(s->fold, &choice.fold, e) != 0) return gm_fail_within(e, "--fold: ");
     choice.fold.rest = s->hold_out;
     s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
@@ -189,6 +194,10 @@ static bool named_classes(const classify *s) {
 
 static void put_class(const classify *s, const char *prefix, size_t i) {
     char text[1024];
+    if (!*prefix && named_classes(s)) {
+        put_field(s, s->schema->classes[i], strlen(s->schema->classes[i]));
+        return;
+    }
     int n = named_classes(s) ? snprintf(text, sizeof text, "%s%s", prefix, s->schema->classes[i])
                              : snprintf(text, sizeof text, "%s%zu", prefix, i);
     put_field(s, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
@@ -217,26 +226,21 @@ static void put_header(const classify *s) {
     putchar('\n');
 }
 
-static void put_row(const classify *s, const float *output, const gm_field *id) {
+/* The row's id, its class, its numbers; all but the id empty for a row that could not be used. */
+static void put_row(const classify *s, const float *output, const gm_field *id, bool usable) {
     const gm_verdict *v = &s->verdict;
+    bool classes = v->meaning != GM_MEANS_OUTPUT;
     char comma = separator_of(s);
-    size_t class = gm_verdict_row(v, output, s->score), first = 0, last = v->classes;
-    bool begun = id || v->meaning != GM_MEANS_OUTPUT;
+    size_t class = usable ? gm_verdict_row(v, output, s->score) : 0;
+    size_t first = classes && !s->proba ? class : 0, last = classes && !s->proba ? class + 1 : v->classes;
     if (id) put_field(s, id->text, id->length);
-    if (v->meaning != GM_MEANS_OUTPUT) {
-        if (id) putc_unlocked(comma, stdout);
-        const char *name = named_classes(s) ? s->schema->classes[class] : NULL;
-        if (name)
-            put_field(s, name, strlen(name));
-        else
-            put_class(s, "", class);
-        if (!s->proba) first = class, last = class + 1;
-    }
+    if (id && classes) putc_unlocked(comma, stdout);
+    if (classes && usable) put_class(s, "", class);
     for (size_t i = first; i < last; i++) {
-        if (begun) putc_unlocked(comma, stdout);
-        put_number(s->score[i]);
-        begun = true;
+        if (id || classes || i > first) putc_unlocked(comma, stdout);
+        if (usable) put_number(s->score[i]);
     }
+    if (!usable && !id && !classes && v->classes == 1) put_text("\"\""); /* an empty line would be no row */
     putc_unlocked('\n', stdout);
 }
 
@@ -253,14 +257,13 @@ static int put_figures(const classify *s, const gm_call *call, gm_error *e) {
 
 /* ---- calibration ---- */
 
-static int keep_to_fit(classify *s, size_t rows, size_t outputs, gm_error *e) {
-    size_t all = s->fit_rows + rows;
-    if (gm_grow(&s->fit_scores, &s->fit_score_capacity, all * outputs, sizeof(float), e) != 0 ||
-        gm_grow(&s->fit_labels, &s->fit_label_capacity, all, sizeof(int32_t), e) != 0)
+static int keep_to_fit(classify *s, const float *output, int32_t label, gm_error *e) {
+    size_t outputs = s->verdict.outputs, rows = s->fit_rows;
+    if (gm_grow(&s->fit_scores, &s->fit_score_capacity, (rows + 1) * outputs, sizeof(float), e) != 0 ||
+        gm_grow(&s->fit_labels, &s->fit_label_capacity, rows + 1, sizeof(int32_t), e) != 0)
         return -1;
-    memcpy(s->fit_scores + s->fit_rows * outputs, s->values, rows * outputs * sizeof(float));
-    memcpy(s->fit_labels + s->fit_rows, s->y, rows * sizeof(int32_t));
-    s->fit_rows = all;
+    memcpy(s->fit_scores + rows * outputs, output, outputs * sizeof(float));
+    s->fit_labels[s->fit_rows++] = label;
     return 0;
 }
 
@@ -283,28 +286,43 @@ static int run_batch(classify *s, size_t rows, gm_error *e) {
     return gm_walk_forward(s->walk, s->state.blocks, &input, rows, (gm_mode){.training = false}, s->values, e);
 }
 
-static int use_rows(classify *s, size_t rows, gm_error *e) {
-    size_t outputs = s->verdict.outputs;
-    const gm_field *ids = s->id ? gm_rows_ids(s->source) : NULL;
-    if (s->calibrate) return keep_to_fit(s, rows, outputs, e);
-    for (size_t i = 0; i < rows; i++) {
-        const float *output = s->values + i * outputs;
-        if (!s->eval) {
-            put_row(s, output, ids ? &ids[i] : NULL);
-            continue;
-        }
-        size_t class = gm_verdict_row(&s->verdict, output, s->score);
-        if (gm_tally_add(s->tally, s->score, class, s->y[i], e) != 0) return -1;
+static int use_row(classify *s, size_t i, const gm_field *id, bool usable, gm_error *e) {
+    const float *output = s->values + i * s->verdict.outputs;
+    if (!s->eval && !s->calibrate) {
+        put_row(s, output, id, usable);
+        return 0;
     }
+    if (!usable) return 0;
+    if (s->calibrate) return keep_to_fit(s, output, s->y[i], e);
+    size_t class = gm_verdict_row(&s->verdict, output, s->score);
+    return gm_tally_add(s->tally, s->score, class, s->y[i], e);
+}
+
+static int use_rows(classify *s, size_t rows, gm_error *e) {
+    const gm_field *ids = s->id ? gm_rows_ids(s->source) : NULL;
+    const bool *unusable = gm_rows_unusable(s->source);
+    for (size_t i = 0; i < rows; i++)
+        if (use_row(s, i, ids ? &ids[i] : NULL, !unusable || !unusable[i], e) != 0) return -1;
     return 0;
 }
 
+/* What is told on standard error once all rows were read. */
+static void tell_notes(const classify *s, gm_call *call) {
+    const char *first;
+    uint64_t unusable = gm_rows_unusable_count(s->source, &first);
+    gm_rows_notes(s->source, gm_say_note, call->tool->name);
+    if (unusable == 0) return;
+    gm_say(call->tool->name, "%llu row%s could not be used; %s%s", (unsigned long long)unusable,
+           unusable == 1 ? "" : "s", unusable == 1 ? "" : "the first: ", first);
+    call->status = 1;
+}
+
 /* What the input has ready, so that answers to a slow pipe come at once. */
-static int files_process(classify *s, const gm_call *call, gm_error *e) {
+static int files_process(classify *s, gm_call *call, gm_error *e) {
     bool answers = !s->eval && !s->calibrate;
     if (call->records == 0 && answers) put_header(s);
     long n = gm_rows_next(s->source, s->batch, true, s->x, answers ? NULL : s->y, e);
-    if (n <= 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
+    if (n <= 0) tell_notes(s, call);
     if (n < 0) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;

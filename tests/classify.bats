@@ -388,3 +388,33 @@ P
     gm_assert_equal "$(gm-classify -m two.gm --scores two.csv | head -1)" score
     gm-classify -m two.gm --proba two.csv | cut -d, -f3 | tail -n +2 | cmp - <(gm-classify -m two.gm --scores two.csv | tail -n +2)
 }
+
+@test "a bad row: the rows before it have their answers, and with --keep-going those behind it too" {
+    wine dense:classes:softmax
+    gm-classify -m wine.gm wine.csv >all
+    sed -e '50s/,[^,]*/,n.a./' wine.csv >word.csv
+    run -1 --separate-stderr gm-classify -m wine.gm word.csv
+    gm_assert_equal "$output" "$(head -49 all)"
+    [[ $stderr == *"word.csv: line 50, column 'malic_acid'"* ]]
+    # words, short and long rows, in files with and without quotes
+    sed -e '50s/,[^,]*/,n.a./' -e '51s/,[^,]*//' -e '52s/$/,7/' -e '179s/^[^,]*,//' wine.csv >many.csv
+    sed -e '3s/^\([^,]*\),/"\1",/' -e '120s/^\([^,]*\),/"\1",/' many.csv >quoted.csv
+    for file in many quoted; do
+        run -1 --separate-stderr gm-classify -m wine.gm --keep-going $file.csv
+        gm_assert_equal "$output" "$(sed -e '50,52s/.*/,/' -e '179s/.*/,/' all)"
+        gm_assert_equal "$stderr" "gm-classify: 4 rows could not be used; the first: $file.csv: line 50, column 'malic_acid': 'n.a.' is not a number"
+        tail -c 3000 $file.csv >end
+        cat <(head -c -3000 $file.csv) <(sleep 0.2) end | gm-classify -m wine.gm --keep-going 2>/dev/null >piped || true
+        gm_assert_equal "$(cat piped)" "$output"
+    done
+    run -1 --separate-stderr gm-classify -m wine.gm --keep-going --id cultivar --proba many.csv
+    gm_assert_equal "$(sed -n '50,51p' <<<"$output")" "A,,,,
+,,,,"
+    run -1 --separate-stderr gm-classify -m wine.gm --keep-going --eval many.csv
+    [ "${lines[0]}" = "rows 174" ]
+    { cat many.csv; for _ in $(seq 300); do tail -n +2 many.csv; done; } >long.csv
+    run -1 --separate-stderr gm-classify -m wine.gm --keep-going long.csv
+    gm_assert_equal "$(wc -l <<<"$output")" "$(wc -l <long.csv)"
+    [[ $stderr == *"1204 rows"* ]]
+    gm-classify -m wine.gm --keep-going wine.csv | cmp - all
+}

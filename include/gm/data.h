@@ -27,8 +27,9 @@ size_t gm_csv_columns(const gm_csv *c);
 const char *gm_csv_column(const gm_csv *c, size_t i);
 /* The column's index, or -1. Without a header, columns also have numbers: 1 is the first, -1 the last. */
 long gm_csv_find(const gm_csv *c, const char *name);
-/* Next row: 1 with *fields (columns of them, good until the next call) and *line (where the row begins, from 1); 0 at
- * the end; -1. Answers with whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */
+/* Next row: 1 with *fields (columns of them, good until the next call; NULL for a row with another number of fields,
+ * which is no error if the form is tolerant) and *line (where the row begins, from 1); 0 at the end; -1. Answers with
+ * whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */
 GM_MUST_USE int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e);
 /* True if a further row can be had without reading from the descriptor. */
 bool gm_csv_ready(const gm_csv *c);
@@ -50,6 +51,7 @@ typedef struct gm_data_choice {
     size_t max_tensor; /* bytes, of streams */
     gm_fold fold;      /* these rows only; needs the label of a schema that knows one */
     const char *id;    /* a CSV column that is carried along as text, or NULL; must outlive the reader */
+    bool keep_going;   /* of CSV: a row that cannot be used is given all the same, see gm_rows_unusable */
 } gm_data_choice;
 
 /* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema`
@@ -62,10 +64,16 @@ bool gm_rows_labelled(const gm_rows *d); /* each row has a class number */
 size_t gm_rows_features(const gm_rows *d);
 /* Up to `wanted` rows in file order: their features [wanted, features] and class numbers (if labelled; may be NULL).
  * Returns the rows (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1.
- */
+ * Rows before one that is an error are returned first. */
 GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e);
 /* The choice's column `id` of the rows that gm_rows_next returned last; good until it is called again. */
 const gm_field *gm_rows_ids(const gm_rows *d);
+
+/* With keep_going: which of the rows that gm_rows_next returned last cannot be used (another number of fields than the
+ * header, what is no number, no class): their features mean nothing. NULL: all can. And how many they were so far, with
+ * the message of the first. */
+const bool *gm_rows_unusable(const gm_rows *d);
+uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first);
 
 /* What the rows held, so far, that the schema does not know, a line for each kind of it: numbers that are missing where
  * none was before (the column's mean is taken), and categories (none of the known ones is set). To be told at the end.

@@ -20,6 +20,7 @@
 #define FIELD_MAX ((size_t)1 << 20)
 #define ROW_MAX ((size_t)64 << 20)
 #define FIELDS_MAX (GM_COLUMNS_MAX + 1) /* the label's too */
+#define RAGGED (UINT64_C(1) << 63)      /* in a row's line: its fields are not kept */
 #define SMALL ((size_t)16)              /* fields below this are copied as one piece of this size */
 
 static const unsigned char byte_order_mark[3] = {0xEF, 0xBB, 0xBF};
@@ -46,7 +47,8 @@ struct gm_csv {
     bool after_return; /* the last row ended with CR: a LF that follows is no line of its own */
     uint64_t *lines;   /* of the complete rows */
     size_t row_count, line_capacity;
-    size_t row_next; /* to be handed out */
+    size_t row_next;              /* to be handed out */
+    size_t full_count, full_next; /* the same of the rows that have all fields: only these keep them */
     uint64_t rows_given;
     bool failed;
     gm_error trouble;
@@ -141,6 +143,13 @@ static void take_header(gm_csv *c) {
 static void keep_row(gm_csv *c) {
     if (c->row_fields == c->columns.count) {
         c->lines[c->row_count++] = c->row_line;
+        c->full_count++;
+        return;
+    }
+    if (c->form.tolerant) {
+        c->lines[c->row_count++] = c->row_line | RAGGED;
+        c->field_count = c->full_count * c->columns.count;
+        c->arena_used = c->row_arena;
         return;
     }
     gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the %s has %zu", c->name, (unsigned long long)c->row_line,
@@ -206,7 +215,7 @@ static int reserve(gm_csv *c, size_t n, gm_error *e) {
 
 /* All complete rows were handed out: their room is used again, and the begun row moves to the front. */
 static void forget_rows(gm_csv *c) {
-    const size_t first = c->row_count * c->columns.count, begun = c->field_count - first;
+    const size_t first = c->full_count * c->columns.count, begun = c->field_count - first;
     const size_t shift = c->row_arena;
     if (c->row_count == 0) return;
     memmove(c->arena, c->arena + shift, c->arena_used - shift);
@@ -217,6 +226,7 @@ static void forget_rows(gm_csv *c) {
     c->arena_used -= shift;
     c->row_arena = 0;
     c->row_count = c->row_next = 0;
+    c->full_count = c->full_next = 0;
 }
 
 /* Bytes for libcsv. */
@@ -435,8 +445,9 @@ int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e)
         if (c->ended) return 0;
         fill(c);
     }
-    *fields = c->fields + c->row_next * c->columns.count;
-    *line = c->lines[c->row_next++];
+    const bool full = (c->lines[c->row_next] & RAGGED) == 0;
+    *fields = full ? c->fields + c->full_next++ * c->columns.count : NULL;
+    *line = c->lines[c->row_next++] & ~RAGGED;
     c->rows_given++;
     return 1;
 }

@@ -34,6 +34,12 @@ struct gm_rows {
     gm_field *ids;   /* of the rows given last, their texts one behind the other in id_text */
     char *id_text;
     size_t id_used, id_capacity, id_text_capacity;
+    bool *unusable; /* of the rows given last, with the choice's keep_going */
+    size_t unusable_capacity, unusable_now;
+    uint64_t unusable_count;
+    gm_error unusable_first;
+    bool failed; /* the rows before `trouble` were given */
+    gm_error trouble;
     /* IDX */
     gm_idx *idx;
     gm_pixels pixels;
@@ -59,7 +65,9 @@ static void close_file(gm_rows *d) {
 }
 
 static int open_csv(gm_rows *d, gm_error *e) {
-    d->csv = gm_csv_new(d->fd, d->name, d->schema->form, e);
+    gm_csv_form form = d->schema->form;
+    form.tolerant = d->choice.keep_going;
+    d->csv = gm_csv_new(d->fd, d->name, form, e);
     if (d->csv == NULL) return -1;
     if (d->choice.id != NULL) {
         const long at = gm_csv_find(d->csv, d->choice.id);
@@ -97,9 +105,10 @@ static int next_file(gm_rows *d, gm_error *e) {
 
 /* ---- CSV ---- */
 
+static const gm_field no_field = {"", 0};
+
 static int wants_fields(gm_rows *d, const gm_field *fields, gm_error *e) {
-    static const gm_field none = {"", 0};
-    const gm_field *label = d->encoder.label_place >= 0 ? &fields[d->encoder.label_place] : &none;
+    const gm_field *label = fields != NULL && d->encoder.label_place >= 0 ? &fields[d->encoder.label_place] : &no_field;
     return gm_folds_wants(&d->folds, label->text, label->length, e);
 }
 
@@ -130,23 +139,62 @@ static void place_ids(gm_rows *d, size_t rows) {
     }
 }
 
+/* The error stands behind these rows. */
+static long trouble_behind(gm_rows *d, size_t rows, gm_error *e) {
+    if (rows == 0) return -1;
+    d->failed = true;
+    d->trouble = *e;
+    return (long)rows;
+}
+
+/* A row's numbers. With keep_going one that has none is marked and gets zeros. */
+static int take_row(gm_rows *d, size_t row, const gm_field *fields, uint64_t line, float *cells, int32_t *y,
+                    gm_error *e) {
+    if (d->choice.keep_going) {
+        if (gm_grow(&d->unusable, &d->unusable_capacity, row + 1, sizeof *d->unusable, e) < 0) return -1;
+        d->unusable[row] = false;
+    }
+    const int taken = fields != NULL ? gm_encoder_row(&d->encoder, fields, cells, y, e)
+                                     : gm_fail(e, "another number of fields than the %s has",
+                                               d->schema->form.no_header ? "first row" : "header");
+    if (taken >= 0) return 0;
+    if (fields != NULL)
+        bad_row(d, line, e);
+    else
+        gm_fail_within(e, "%s: line %llu: ", d->name, (unsigned long long)line);
+    if (!d->choice.keep_going) return -1;
+    if (d->unusable_count++ == 0) d->unusable_first = *e;
+    d->unusable_now++;
+    d->unusable[row] = true;
+    memset(cells, 0, d->schema->column_count * sizeof *cells);
+    if (y != NULL) *y = 0;
+    return 0;
+}
+
 long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t *y, gm_error *e) {
     const size_t columns = d->schema->column_count;
     size_t rows = 0;
     d->id_used = 0;
+    d->unusable_now = 0;
+    if (d->failed) {
+        *e = d->trouble;
+        return -1;
+    }
     while (rows < wanted && d->csv != NULL) {
         const gm_field *fields;
         uint64_t line;
         if (eager && rows > 0 && !gm_csv_ready_now(d->csv)) break;
         const int got = gm_csv_next(d->csv, &fields, &line, e);
-        if (got < 0 || (got == 0 && next_file(d, e) < 0)) return -1;
-        if (got == 0) continue;
-        const int taken = wants_fields(d, fields, e);
-        if (taken == 0) continue;
+        const bool broken = got < 0 || (got == 0 && next_file(d, e) < 0);
+        const int taken = !broken && got > 0 ? wants_fields(d, fields, e) : 0;
         int32_t *label = d->labelled && y != NULL ? &y[rows] : NULL;
-        if (taken < 0 || gm_encoder_row(&d->encoder, fields, cells + rows * columns, label, e) < 0)
-            return bad_row(d, line, e);
-        if (keep_id(d, rows, &fields[d->id_place], e) < 0) return -1;
+        if (broken || taken < 0 ||
+            (taken > 0 && take_row(d, rows, fields, line, cells + rows * columns, label, e) < 0)) {
+            place_ids(d, rows);
+            return trouble_behind(d, rows, e);
+        }
+        if (taken == 0) continue;
+        if (keep_id(d, rows, fields != NULL ? &fields[d->id_place] : &no_field, e) < 0) return -1;
         rows++;
     }
     place_ids(d, rows);
@@ -296,13 +344,17 @@ static int next_record(gm_rows *d, gm_error *e) {
 
 static long next_stream(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     size_t rows = 0;
+    if (d->failed) {
+        *e = d->trouble;
+        return -1;
+    }
     while (rows < wanted) {
         const size_t left = d->record_x != NULL ? d->record_rows - d->record_row : 0;
         if (left == 0) {
             /* A record is a batch: nobody can tell whether the next one is there without waiting for it. */
             if (eager && rows > 0) break;
             const int got = next_record(d, e);
-            if (got < 0) return -1;
+            if (got < 0) return trouble_behind(d, rows, e);
             if (got == 0) break;
             continue;
         }
@@ -392,6 +444,7 @@ void gm_rows_close(gm_rows *d) {
     free(d->cells);
     free(d->ids);
     free(d->id_text);
+    free(d->unusable);
     free(d->bytes);
     free(d->label_bytes);
     free(d);
@@ -403,6 +456,15 @@ bool gm_rows_labelled(const gm_rows *d) {
 
 const gm_field *gm_rows_ids(const gm_rows *d) {
     return d->ids;
+}
+
+const bool *gm_rows_unusable(const gm_rows *d) {
+    return d->unusable_now > 0 ? d->unusable : NULL;
+}
+
+uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first) {
+    *first = d->unusable_first.text;
+    return d->unusable_count;
 }
 
 size_t gm_rows_features(const gm_rows *d) {

@@ -136,7 +136,7 @@ static void test_scan_kinds(void) {
 
 static void test_scan_forms(void) {
     put_text("e.csv", "1;x;\"a;b\"\n2;y;z\n");
-    const gm_csv_form form = {';', true};
+    const gm_csv_form form = {.separator = ';', .no_header = true};
     gm_schema *s = scan_of("e.csv", &(gm_scan_choice){.label = "2", .form = form});
     if (s != NULL) {
         CHECK(s->column_count == 2 && s->form.separator == ';' && s->form.no_header);
