@@ -1,4 +1,5 @@
 /* gm-init: makes a model file from a specification, or from a checkpoint. */
+#include "gm/data.h"
 #include "gm/filter.h"
 #include "gm/schema.h"
 
@@ -91,7 +92,25 @@ static gm_names names_of(const gm_list *list) {
     return (gm_names){list->count, list->items};
 }
 
-static int init_data(init *s, gm_words *words, gm_error *e) {
+static bool asks_for_gamma(const gm_call *call) {
+    for (int i = 1; i < call->argument_count; i++)
+        if (strncmp(call->arguments[i], "rff:", 4) == 0 && strstr(call->arguments[i], "scale")) return true;
+    return false;
+}
+
+/* 1 / (features variance), for which the data are read once more. */
+static int find_gamma(const init *s, gm_fold fold, double *gamma, gm_error *e) {
+    gm_data_choice choice = {.max_tensor = GM_MAX_TENSOR_DEFAULT, .fold = fold};
+    double variance;
+    for (size_t i = 0; i < s->data.count; i++)
+        if (strcmp(s->data.items[i], "-") == 0)
+            return gm_fail_usage(e, "gamma 'scale': the data are read twice, which standard input cannot be");
+    if (gm_data_variance(s->data.items, s->data.count, s->schema, &choice, &variance, e) != 0) return -1;
+    if (variance > 0) *gamma = 1 / ((double)s->schema->features * variance);
+    return 0;
+}
+
+static int init_data(gm_call *call, init *s, gm_words *words, gm_error *e) {
     const gm_names missing = names_of(&s->missing);
     gm_scan_choice choice = {.label = s->label,
                              .form.no_header = s->no_header,
@@ -105,6 +124,7 @@ static int init_data(init *s, gm_words *words, gm_error *e) {
     s->schema = gm_schema_scan(s->data.items, s->data.count, &choice, e);
     if (!s->schema) return -1;
     *words = (gm_words){.features = s->schema->features, .classes = s->schema->class_count};
+    if (asks_for_gamma(call) && find_gamma(s, choice.fold, &words->gamma, e) != 0) return -1;
     s->spec.schema = gm_schema_value(s->schema, e);
     return s->spec.schema ? 0 : -1;
 }
@@ -119,7 +139,7 @@ static int init_new(gm_call *call, gm_error *e) {
     if (gm_init_check(initializer, e) != 0) return -1;
     if (strlen(initializer) >= sizeof spec->init) return gm_fail_usage(e, "--init: '%s' is too long", initializer);
     memcpy(spec->init, initializer, strlen(initializer) + 1);
-    if (s->data.count && init_data(s, &words, e) != 0) return -1;
+    if (s->data.count && init_data(call, s, &words, e) != 0) return -1;
     spec->net = gm_net_parse(call->arguments[0], (const char *const *)(call->arguments + 1),
                              (size_t)call->argument_count - 1, words, e);
     if (!spec->net) {

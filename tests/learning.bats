@@ -117,5 +117,12 @@ print("largest error", error)
 assert z.shape == (40, 4096) and error < 0.08 and np.abs(gram - kernel).mean() < 0.02, error
 PY
     gm-show k.gm | grep -q "rff"
+    # scale: 1 / (features * variance); standard scaling has the variance 1
+    gm-init -o s.gm --data iris.csv --label species features rff:8:scale dense:classes >/dev/null
+    gm-show s.gm | grep -q "rff gamma 0.25 "
+    gm-init --force -o s.gm --data iris.csv --label species --scale none features rff:8:2*scale dense:classes >/dev/null
+    wanted=$(awk -F, 'NR > 1 { for (i = 1; i <= 4; i++) { n++; s += $i; q += $i * $i } } END { printf "%.4g", 2 / (4 * (q / n - (s / n) ^ 2)) }' iris.csv)
+    gm-show s.gm | grep -q "rff gamma $wanted "
+    gm_assert_fails 2 "the data are read twice" bash -c 'gm-init -o n.gm --data - features rff:8:scale dense:2 <iris.csv'
     gm_assert_fails 2 "layer 'rff:9:scale': 'scale' is not known without data that vary" gm-init -o n.gm 4 rff:9:scale dense:1
 }

@@ -81,6 +81,10 @@ uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first);
 typedef void gm_note(const void *context, const char *line);
 void gm_rows_notes(const gm_rows *d, gm_note *note, const void *context);
 
+/* The variance of all numbers of all encoded rows together, 0 if they are one value: the data are read once more. */
+GM_MUST_USE int gm_data_variance(char *const *files, size_t file_count, const gm_schema *schema,
+                                 const gm_data_choice *choice, double *variance, gm_error *e);
+
 /* All rows in memory, for shuffled batches. Bytes of IDX pictures stay bytes until they are picked. */
 typedef struct gm_table gm_table;
 GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema,

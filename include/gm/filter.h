@@ -107,7 +107,7 @@ typedef struct gm_follow {
     gm_model *model;
     bool frozen;
     bool predicts; /* averaged parameters are wanted, where the model has them; to be set behind gm_follow_open */
-    bool begun; /* a record was read */
+    bool begun;    /* a record was read */
     gm_view view;
     gm_state copy; /* copy.blocks NULL: none was made */
     uint64_t copy_word;

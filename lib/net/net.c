@@ -124,19 +124,28 @@ static int parse_dropout(char fields[][FIELD_MAX], int count, gm_layer *layer, g
     return 0;
 }
 
-/* "rff:UNITS:GAMMA"; the word `scale` is known of the data, which the first layer reads. */
+/* A number, or `scale` or NUMBER*scale, which is known of the data, which the first layer reads. */
+static int parse_gamma(char *text, gm_words words, bool first, double *gamma, gm_error *e) {
+    char *star = strchr(text, '*'), *unit = star ? star + 1 : text;
+    bool of_scale = strcmp(unit, "scale") == 0;
+    double number = 1;
+    if (star) *star = '\0';
+    bool good = star ? of_scale && gm_parse_double(text, &number) : of_scale || gm_parse_double(text, &number);
+    if (star) *star = '*';
+    if (!good || !(number > 0 && number <= 1e12))
+        return gm_fail_usage(e, "gamma must be a number above 0, 'scale' or as '2*scale', not '%s'", text);
+    if (of_scale && !first) return gm_fail_usage(e, "'scale' is known of the data: only the first layer can use it");
+    if (of_scale && !(words.gamma > 0)) return gm_fail_usage(e, "'scale' is not known without data that vary");
+    *gamma = of_scale ? number * words.gamma : number;
+    return 0;
+}
+
+/* "rff:UNITS:GAMMA" */
 static int parse_rff(char fields[][FIELD_MAX], int count, gm_words words, bool first, gm_layer *layer, gm_error *e) {
     layer->kind = GM_RFF;
     if (count != 3) return gm_fail_usage(e, "rff has a number of units and a gamma, as in rff:1024:0.05");
     if (parse_size(fields[1], words, "units", &layer->units, e)) return -1;
-    if (strcmp(fields[2], "scale") == 0) {
-        if (!first) return gm_fail_usage(e, "'scale' is known of the data: only the first layer can use it");
-        if (!(words.gamma > 0)) return gm_fail_usage(e, "'scale' is not known without data that vary");
-        layer->gamma = words.gamma;
-        return 0;
-    }
-    if (gm_parse_double(fields[2], &layer->gamma) && layer->gamma > 0 && layer->gamma <= 1e12) return 0;
-    return gm_fail_usage(e, "gamma must be a number above 0, or 'scale', not '%s'", fields[2]);
+    return parse_gamma(fields[2], words, first, &layer->gamma, e);
 }
 
 /* layer->inputs is set already. */

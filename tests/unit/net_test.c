@@ -124,13 +124,16 @@ static void test_wrong_layers(void) {
             "dropout:nan", "dense:1");
     REFUSED("layer 'dropout': dropout has one number, its rate, as in dropout:0.3", none, "20", "dropout", "dense:1");
     REFUSED("layer 'dropout:0.5': the last layer must be dense", none, "20", "dense:1", "dropout:0.5");
-    REFUSED("layer 'rff:9': rff has a number of units and a gamma, as in rff:1024:0.05", none, "20", "rff:9", "dense:1");
-    REFUSED("layer 'rff:9:0': gamma must be a number above 0, or 'scale', not '0'", none, "20", "rff:9:0", "dense:1");
+    REFUSED("layer 'rff:9': rff has a number of units and a gamma, as in rff:1024:0.05", none, "20", "rff:9",
+            "dense:1");
+    REFUSED("layer 'rff:9:0': gamma must be a number above 0, 'scale' or as '2*scale', not '0'", none, "20", "rff:9:0",
+            "dense:1");
     REFUSED("layer 'rff:9:scale': 'scale' is not known without data that vary", none, "20", "rff:9:scale", "dense:1");
     REFUSED("layer 'rff:9:scale': 'scale' is known of the data: only the first layer can use it", none, "20",
             "dense:3:relu", "rff:9:scale", "dense:1");
     REFUSED("layer 'rff:9:1': the last layer must be dense", none, "20", "dense:1", "rff:9:1");
-    REFUSED("layer 'dense:1:relu:2': too many or too long parts; a layer is dense:UNITS[:ACTIVATION], dropout:RATE or rff:UNITS:GAMMA",
+    REFUSED("layer 'dense:1:relu:2': too many or too long parts; a layer is dense:UNITS[:ACTIVATION], dropout:RATE or "
+            "rff:UNITS:GAMMA",
             none, "20", "dense:1:relu:2");
     error = (gm_error){0};
     CHECK(!gm_net_parse("20", NULL, 0, none, &error) && error.usage);
@@ -243,12 +246,12 @@ static void test_wrong_init(void) {
 static void test_rff(void) {
     char text[64];
     gm_error e;
-    gm_net *net = PARSE(((gm_words){.features = 4, .classes = 3, .gamma = 0.25}), "features", "rff:100:scale",
+    gm_net *net = PARSE(((gm_words){.features = 4, .classes = 3, .gamma = 0.25}), "features", "rff:100:2*scale",
                         "rff:50:1.5", "dense:classes");
-    CHECK(net->layers[0].kind == GM_RFF && net->layers[0].gamma == 0.25 && net->layers[1].gamma == 1.5);
+    CHECK(net->layers[0].kind == GM_RFF && net->layers[0].gamma == 0.5 && net->layers[1].gamma == 1.5);
     CHECK(net->parameter_count == 2 && net->numbers == 50 * 3 + 3); /* nothing of rff is a parameter */
     CHECK_TEXT(net->parameters[0].name, "2.W");
-    CHECK_TEXT(gm_layer_text(&net->layers[0], text, sizeof text), "rff:100:0.25");
+    CHECK_TEXT(gm_layer_text(&net->layers[0], text, sizeof text), "rff:100:0.5");
     float *block = calloc(net->block, sizeof *block);
     CHECK(block && gm_net_init(net, "glorot", 1, block, &e) == 0 && block[0] != 0.0f);
     free(block);
