@@ -12,7 +12,7 @@ typedef struct batch {
     gm_fold fold;
     gm_list train;
     size_t rows;
-    uint64_t steps, epochs, seed;
+    uint64_t steps, epochs, until, seed;
     gm_schema *schema;
     const char *schema_from; /* the model it is of */
     /* one pass */
@@ -20,7 +20,7 @@ typedef struct batch {
     /* training */
     gm_table *table;
     uint32_t *order; /* the permutation of `epoch` */
-    uint64_t epoch, step, total, epoch_batches;
+    uint64_t epoch, step, total, end, epoch_batches;
     bool ordered;
 } batch;
 
@@ -33,6 +33,8 @@ static const gm_option options[] = {
      1e14},
     {"epochs", 'e', GM_OPTION_U64, offsetof(batch, epochs), "EPOCHS", "with --train: train for this many passes in all",
      1, 1e9},
+    {"until", 0, GM_OPTION_U64, offsetof(batch, until), "N",
+     "with --train: end this part of the run at step N (with -e: behind pass N)", 1, 1e15},
     {"seed", 's', GM_OPTION_U64, offsetof(batch, seed), "SEED", "seed of the shuffling (default 0)", 0, 0},
     {"label", 0, GM_OPTION_TEXT, offsetof(batch, label), "COLUMN", "without a model: the column that holds the class",
      0, 0},
@@ -116,6 +118,9 @@ static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
         return gm_fail(e, "a batch of %zu rows is larger than the data (%zu rows): give a smaller -b", s->rows, rows);
     s->epoch_batches = rows / s->rows;
     s->total = s->steps ? s->steps : s->epochs * s->epoch_batches;
+    s->end = s->total;
+    if (s->until && s->until < (s->epochs ? s->epochs : s->steps))
+        s->end = s->epochs ? s->until * s->epoch_batches : s->until;
     s->step = step;
     s->order = gm_new(rows, sizeof *s->order, e);
     return s->order ? 0 : -1;
@@ -137,6 +142,7 @@ static int batch_open(gm_call *call, gm_error *e) {
         return gm_fail_usage(e, "--train needs an end: -n STEPS or -e EPOCHS");
     if (s->steps && s->epochs) return gm_fail_usage(e, "-n STEPS and -e EPOCHS exclude each other");
     if (!s->train.count && (s->steps || s->epochs)) return gm_fail_usage(e, "-n and -e go with --train");
+    if (s->until && !s->train.count) return gm_fail_usage(e, "--until goes with --train");
     if (batch_fold(s, e) != 0) return -1;
     uint64_t step = UINT64_MAX, ignored = UINT64_MAX;
     if (s->model && batch_consult(s, s->model, &ignored, e) != 0) return -1;
@@ -166,7 +172,7 @@ static int batch_tensors(gm_record *r, size_t rows, size_t features, bool labell
 
 /* Batch `step` of training: rows step % epoch_batches * b ... of the epoch's permutation. */
 static int batch_step(batch *s, gm_record *r, gm_error *e) {
-    if (s->step >= s->total) return 0;
+    if (s->step >= s->end) return 0;
     uint64_t epoch = s->step / s->epoch_batches;
     if (!s->ordered || epoch != s->epoch) {
         gm_rng_permutation((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_SHUFFLE, .step = epoch},
@@ -213,7 +219,7 @@ const gm_tool gm_batch_tool = {
     .name = "gm-batch",
     .purpose = "Reads CSV, IDX or stream files and writes their rows as batches: tensors x and, with a label, y.",
     .synopsis = "[-m MODEL] [-b ROWS] [--fold I/K [--hold-out]] FILE...\n       gm-batch --train MODEL,... (-n STEPS | "
-                "-e EPOCHS) [-b ROWS] [-s SEED] [--fold I/K [--hold-out]] FILE...",
+                "-e EPOCHS) [--until N] [-b ROWS] [-s SEED] [--fold I/K [--hold-out]] FILE...",
     .options = options,
     .state_size = sizeof(batch),
     .role = GM_SOURCE,

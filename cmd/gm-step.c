@@ -32,7 +32,7 @@ static const gm_option options[] = {
     {"model", 'm', GM_OPTION_TEXT, offsetof(step, path), "MODEL", "the model to train", 0, 0},
     {"lr", 0, GM_OPTION_NUMBER, offsetof(step, lr), "RATE", "learning rate in place of the model's", 1e-30, 1e30},
     {"schedule", 0, GM_OPTION_TEXT, offsetof(step, schedule_text), "TEXT",
-     "warmup:N, cosine:N, step:N:FACTOR, or several: what the rate is multiplied with", 0, 0},
+     "warmup:N, cosine[:N], step:N:FACTOR, or several: what the rate is multiplied with", 0, 0},
     {"clip-norm", 0, GM_OPTION_NUMBER, offsetof(step, clip_norm), "NORM", "scale the gradient down to this L2 norm",
      1e-30, 1e30},
     {"clip-weights", 0, GM_OPTION_NUMBER, offsetof(step, clip_weights), "LIMIT",
@@ -208,7 +208,7 @@ static bool update_parameter(const step *s, const gm_optim *optim, const gm_para
     return finite;
 }
 
-static int update(step *s, uint64_t record_step, gm_error *e) {
+static int update(step *s, uint64_t record_step, double factor, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
     size_t block = spec->net->block;
     gm_view view = gm_model_view(s->model);
@@ -217,7 +217,7 @@ static int update(step *s, uint64_t record_step, gm_error *e) {
         return postpone(s, &view, slot, record_step, e);
     if (s->clip_norm > 0) clip_norm(s);
     gm_optim optim = s->optim;
-    optim.lr *= gm_schedule_factor(&s->schedule, record_step);
+    optim.lr *= factor;
     for (size_t k = 0; k < spec->net->parameter_count; k++)
         if (!update_parameter(s, &optim, &spec->net->parameters[k], s->gradients[k], &view, slot))
             return fail_not_finite(s, record_step, k, optim.lr, e);
@@ -258,16 +258,26 @@ static int leave_mark(const char *name, gm_record *r, gm_error *e) {
     return 0;
 }
 
+/* What the schedule makes of the learning rate at this record's step. */
+static int find_factor(const step *s, const gm_record *r, double *factor, gm_error *e) {
+    int64_t total = gm_map_int(r->info, "total", 0);
+    if (gm_schedule_needs_total(&s->schedule) && total <= 0)
+        return gm_fail(
+            e, "--schedule cosine: the record does not say how many steps the run has (info.total): give cosine:N");
+    *factor = gm_schedule_factor(&s->schedule, r->step, (uint64_t)total);
+    return 0;
+}
+
 /* lr/NAME: the rate of this record's step, for the log. */
-static int leave_rate(const step *s, gm_record *r, gm_error *e) {
+static int leave_rate(const step *s, gm_record *r, double factor, gm_error *e) {
     char name[GM_NAME_MAX + 1];
     int n = snprintf(name, sizeof name, "lr/%s", gm_model_spec_of(s->model)->name);
     if (n < 0 || (size_t)n >= sizeof name) return gm_fail(e, "the name of %s is too long for lr/NAME", s->path);
-    return gm_record_set_scalar(r, name, s->optim.lr * gm_schedule_factor(&s->schedule, r->step), e);
+    return gm_record_set_scalar(r, name, s->optim.lr * factor, e);
 }
 
 /* The model's step for this record, if it is its turn. */
-static int step_model(step *s, gm_record *r, gm_error *e) {
+static int step_model(step *s, gm_record *r, double factor, gm_error *e) {
     uint64_t at = gm_model_step(s->model);
     if (!r->has_step) return gm_fail(e, "the record has no step: a training pipeline begins with gm-batch --train");
     if (r->step > at)
@@ -278,20 +288,22 @@ static int step_model(step *s, gm_record *r, gm_error *e) {
         gm_model_skip(s->model);
         return 0;
     }
-    return take_gradients(s, r, e) == 0 ? update(s, r->step, e) : -1;
+    return take_gradients(s, r, e) == 0 ? update(s, r->step, factor, e) : -1;
 }
 
 static int step_process(gm_call *call, gm_record *r, gm_error *e) {
     step *s = call->state;
+    double factor = 1;
+    if (s->schedule.count && find_factor(s, r, &factor, e) != 0) return -1;
     pthread_mutex_lock(&s->writing.lock);
     uint64_t before = gm_model_step(s->model);
-    int status = step_model(s, r, e);
+    int status = step_model(s, r, factor, e);
     bool moved = gm_model_step(s->model) != before;
     if (moved) note_blas(s, call, r);
     pthread_mutex_unlock(&s->writing.lock);
     if (status != 0) return -1;
     if (moved && s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
-    if (s->schedule.count && leave_rate(s, r, e) != 0) return -1;
+    if (s->schedule.count && leave_rate(s, r, factor, e) != 0) return -1;
     drop_gradients(gm_model_spec_of(s->model), r);
     return leave_mark(gm_model_spec_of(s->model)->name, r, e) == 0 ? 1 : -1;
 }

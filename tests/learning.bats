@@ -32,6 +32,31 @@ iris() { # MODEL OPTION... : a linear classifier of iris
     ! gm_same_model a.gm c.gm
 }
 
+@test "--until: parts of a run, with the schedule of the whole" {
+    iris a.gm
+    train() { gm-batch --train "$1" -b 30 "${@:2}" iris.csv | gm-grad -m "$1" --loss 'ce(x,y)' | gm-step -m "$1" --schedule cosine | gm-log -q; }
+    train a.gm -e 8
+    iris b.gm --name a
+    for until in 1 2 5 7 9; do
+        train b.gm -e 8 --until $until
+        gm_assert_equal "$(gm-show --step b.gm)" $((5 * (until < 8 ? until : 8)))
+    done
+    gm_same_model a.gm b.gm
+    iris c.gm --name a
+    train c.gm -n 40 --until 11
+    gm_assert_equal "$(gm-show --step c.gm)" 11
+    train c.gm -n 40
+    gm_same_model a.gm c.gm
+    gm_assert_fails 2 "--until goes with --train" gm-batch -m a.gm --until 3 iris.csv
+    iris d.gm
+    gm-batch --train d.gm -n 1 -b 30 iris.csv | gm_python -c '
+import sys, msgpack, zstandard
+for r in msgpack.Unpacker(zstandard.ZstdDecompressor().stream_reader(sys.stdin.buffer, read_across_frames=True)):
+    r.pop("info", None)
+    sys.stdout.buffer.write(msgpack.packb(r))' | gm-grad -m d.gm --loss 'ce(x,y)' >silent.gmt
+    gm_assert_fails 1 "does not say how many steps the run has" bash -c 'gm-step -m d.gm --schedule cosine <silent.gmt'
+}
+
 @test "class weights are what repeating rows would be" {
     # all versicolor twice: as rows, and as a weight (the mean is over 150 rows, not 200)
     { cat iris.csv; grep versicolor iris.csv; } >twice.csv

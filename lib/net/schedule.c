@@ -26,7 +26,7 @@ static int cut(const char *text, size_t n, char fields[FIELDS_MAX][FIELD_MAX]) {
 static int parse_part(const char *text, size_t n, gm_schedule_part *part, gm_error *e) {
     char fields[FIELDS_MAX][FIELD_MAX];
     int count = cut(text, n, fields), kind = 0;
-    if (count < 0) return gm_fail_usage(e, "a schedule is warmup:N, cosine:N or step:N:FACTOR");
+    if (count < 0) return gm_fail_usage(e, "a schedule is warmup:N, cosine, cosine:N or step:N:FACTOR");
     while (kind_texts[kind] && strcmp(fields[0], kind_texts[kind]) != 0) kind++;
     if (!kind_texts[kind]) {
         const char *meant = gm_did_you_mean(fields[0], kind_texts);
@@ -34,6 +34,7 @@ static int parse_part(const char *text, size_t n, gm_schedule_part *part, gm_err
                              meant ? meant : "", meant ? "?)" : "; there are warmup, cosine and step");
     }
     *part = (gm_schedule_part){.kind = (gm_schedule_kind)kind, .factor = 1};
+    if (part->kind == GM_COSINE && count == 1) return 0;
     int wanted = part->kind == GM_STEPWISE ? 3 : 2;
     if (count != wanted)
         return gm_fail_usage(e, "%s has %s, as in %s", fields[0],
@@ -68,13 +69,13 @@ static double cosine(uint64_t step, uint64_t steps) {
     return (double)value * (double)value;
 }
 
-static double part_factor(const gm_schedule_part *part, uint64_t step) {
+static double part_factor(const gm_schedule_part *part, uint64_t step, uint64_t total) {
     double factor = 1;
     switch (part->kind) {
     case GM_WARMUP:
         return step < part->steps ? (double)(step + 1) / (double)part->steps : 1;
     case GM_COSINE:
-        return cosine(step, part->steps);
+        return cosine(step, part->steps ? part->steps : total);
     case GM_STEPWISE:
         break;
     }
@@ -83,8 +84,14 @@ static double part_factor(const gm_schedule_part *part, uint64_t step) {
     return factor;
 }
 
-double gm_schedule_factor(const gm_schedule *s, uint64_t step) {
+bool gm_schedule_needs_total(const gm_schedule *s) {
+    for (size_t i = 0; i < s->count; i++)
+        if (s->parts[i].steps == 0) return true;
+    return false;
+}
+
+double gm_schedule_factor(const gm_schedule *s, uint64_t step, uint64_t total) {
     double factor = 1;
-    for (size_t i = 0; i < s->count; i++) factor *= part_factor(&s->parts[i], step);
+    for (size_t i = 0; i < s->count; i++) factor *= part_factor(&s->parts[i], step, total);
     return factor;
 }

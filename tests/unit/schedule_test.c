@@ -13,16 +13,19 @@ static gm_schedule parsed(const char *text) {
 static void test_factors(void) {
     gm_schedule none = {0}, warm = parsed("warmup:4"), cosine = parsed("cosine:1000"), step = parsed("step:10:0.5"),
                 both = parsed("warmup:4,cosine:1000,step:10:0.5");
-    CHECK(gm_schedule_factor(&none, 7) == 1);
-    CHECK(gm_schedule_factor(&warm, 0) == 0.25 && gm_schedule_factor(&warm, 3) == 1);
-    CHECK(gm_schedule_factor(&warm, 1000) == 1);
+    CHECK(gm_schedule_factor(&none, 7, 100) == 1);
+    CHECK(gm_schedule_factor(&warm, 0, 100) == 0.25 && gm_schedule_factor(&warm, 3, 100) == 1);
+    CHECK(gm_schedule_factor(&warm, 1000, 100) == 1);
     for (uint64_t k = 0; k < 1000; k++)
-        CHECK_NEAR(gm_schedule_factor(&cosine, k), (1 + cos(M_PI * (double)k / 1000)) / 2, 2e-7);
-    CHECK(gm_schedule_factor(&cosine, 0) == 1 && gm_schedule_factor(&cosine, 999) > 0);
-    CHECK(gm_schedule_factor(&cosine, 1000) == 0 && gm_schedule_factor(&cosine, UINT64_C(1) << 47) == 0);
-    CHECK(gm_schedule_factor(&step, 9) == 1 && gm_schedule_factor(&step, 10) == 0.5);
-    CHECK(gm_schedule_factor(&step, 39) == 0.125 && gm_schedule_factor(&step, UINT64_C(1) << 47) == 0);
-    CHECK_NEAR(gm_schedule_factor(&both, 12), 0.5 * gm_schedule_factor(&cosine, 12), 1e-12);
+        CHECK_NEAR(gm_schedule_factor(&cosine, k, 100), (1 + cos(M_PI * (double)k / 1000)) / 2, 2e-7);
+    CHECK(gm_schedule_factor(&cosine, 0, 100) == 1 && gm_schedule_factor(&cosine, 999, 100) > 0);
+    CHECK(gm_schedule_factor(&cosine, 1000, 100) == 0 && gm_schedule_factor(&cosine, UINT64_C(1) << 47, 100) == 0);
+    CHECK(gm_schedule_factor(&step, 9, 100) == 1 && gm_schedule_factor(&step, 10, 100) == 0.5);
+    CHECK(gm_schedule_factor(&step, 39, 100) == 0.125 && gm_schedule_factor(&step, UINT64_C(1) << 47, 100) == 0);
+    gm_schedule all = parsed("cosine");
+    CHECK(gm_schedule_needs_total(&all) && !gm_schedule_needs_total(&both));
+    CHECK(gm_schedule_factor(&all, 250, 1000) == gm_schedule_factor(&cosine, 250, 7));
+    CHECK_NEAR(gm_schedule_factor(&both, 12, 100), 0.5 * gm_schedule_factor(&cosine, 12, 100), 1e-12);
 }
 
 static void refused(const char *text, const char *wanted) {
@@ -35,13 +38,13 @@ static void refused(const char *text, const char *wanted) {
 static void test_refused(void) {
     refused("cosin:9", "schedule 'cosin:9': unknown schedule 'cosin' (did you mean cosine?)");
     refused("", "schedule '': unknown schedule ''; there are warmup, cosine and step");
-    refused("cosine", "schedule 'cosine': cosine has a number of steps, as in cosine:20000");
+    refused("warmup", "schedule 'warmup': warmup has a number of steps, as in cosine:20000");
     refused("cosine:0", "schedule 'cosine:0': the number of steps must be at least 1, not '0'");
     refused("step:9", "schedule 'step:9': step has a number of steps and a factor, as in step:1000:0.5");
     refused("step:9:0", "schedule 'step:9:0': the factor must be above 0 and at most 1e6, not '0'");
     refused("step:9:nan", "schedule 'step:9:nan': the factor must be above 0 and at most 1e6, not 'nan'");
     refused("warmup:9,", "schedule 'warmup:9,': unknown schedule ''; there are warmup, cosine and step");
-    refused("warmup:1:2:3", "schedule 'warmup:1:2:3': a schedule is warmup:N, cosine:N or step:N:FACTOR");
+    refused("warmup:1:2:3", "schedule 'warmup:1:2:3': a schedule is warmup:N, cosine, cosine:N or step:N:FACTOR");
     refused("warmup:1,warmup:1,warmup:1,warmup:1,warmup:1",
             "schedule 'warmup:1,warmup:1,warmup:1,warmup:1,warmup:1': more than 4 parts");
 }
