@@ -253,6 +253,31 @@ P
     ! grep -q calibration saved.json
 }
 
+@test "the calibration of averaged parameters does not go with the others" {
+    two_irises dense:1
+    gm-init -o two.gm --force -s 1 --optimizer sgd:lr=0.1,average=5 --data two.csv --label species features dense:1 >/dev/null
+    train two.gm 'hinge(x,y)' 5 two.csv
+    gm-classify -m two.gm --calibrate two.csv >/dev/null
+    gm-classify -m two.gm two.csv >answers
+    gm-save -o all.gmt two.gm
+    gm-save --params -o params.gmt two.gm
+    gm-init -o copy.gm --from all.gmt >/dev/null
+    gm-classify -m copy.gm two.csv | cmp - answers
+    gm-init -o copy.gm --force --from params.gmt >/dev/null
+    gm_assert_equal "$(gm-classify -m copy.gm two.csv | head -1)" species,score
+    # nor do those of a checkpoint whose state was dropped on the way
+    gm_python - <<'P'
+import msgpack, zstandard
+d = zstandard.ZstdDecompressor().stream_reader(open("all.gmt", "rb"), read_across_frames=True)
+records = list(msgpack.Unpacker(d))
+assert "calibration" in records[0]["info"]
+records[0]["tensors"] = {n: t for n, t in records[0]["tensors"].items() if "/" not in n}
+open("bare.gmt", "wb").write(b"".join(msgpack.packb(r) for r in records))
+P
+    gm-init -o copy.gm --force --from bare.gmt >/dev/null
+    gm_assert_equal "$(gm-classify -m copy.gm two.csv | head -1)" species,score
+}
+
 @test "--calibrate refuses: one class, a model in training, scores that do not rise" {
     two_irises dense:1
     train two.gm 'hinge(x,y)' 5 two.csv
