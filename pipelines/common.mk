@@ -20,7 +20,7 @@ ifneq ($(wildcard $(ROOT)/Makefile),)
 export PATH := $(abspath $(ROOT)/build/bin):$(PATH)
 tools:
 	@$(MAKE) --no-print-directory -C $(ROOT) -f Makefile packages PIPELINE_PACKAGES=gnuplot-nox
-	@$(MAKE) --no-print-directory -C $(ROOT) -f Makefile -s -j2 build
+	@$(MAKE) --no-print-directory -C $(ROOT) -f Makefile -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) build
 else
 tools: ;
 endif

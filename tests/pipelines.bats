@@ -101,3 +101,60 @@ png_size() { # "WIDTHxHEIGHT"
     awk 'NR > 1 && ($1 <= 0 || $1 >= 1) { exit 1 }' out/a/predictions.csv
     grep -q 'mean of 1000: 0\.' told.txt
 }
+
+@test "classify.mk: figures, early stopping, the best epoch; killed in the middle it ends the same" {
+    early() { pipeline classify EPOCHS=40 ROUND=2 PATIENCE=2 METRIC=accuracy LAYERS="dense:32:relu dense:classes:softmax" "$@" 2>/dev/null; }
+    early | tee shown.txt
+    grep -q "^accuracy 0.9" shown.txt
+    gm_assert_equal "$(cat out/classify/figures)" "$(gm-classify -m out/classify/model.gm --eval --fold 1/5 share/gm/examples/data/digits.csv)"
+    best=$(for e in $(seq 2 2 40); do [ ! -s out/classify/rounds/$e ] || echo "$(awk '/^accuracy/ { print $2 }' out/classify/rounds/$e) $e"; done | sort -k1,1gr -k2,2g | head -1)
+    gm_assert_equal "$(awk '/^accuracy/ { print $2 }' out/classify/figures)" "${best% *}"
+    gm_assert_equal "$(gm-show --step out/classify/model.gm)" $((${best#* } * (1436 / 32)))
+    [ "$(gm-show --step out/classify/C.gm)" -eq $(((${best#* } + 4) * (1436 / 32))) ] # two rounds later it stopped
+    [ ! -s out/classify/rounds/40 ]
+    for _ in 1 2 3; do
+        setsid make -f share/gm/pipelines/classify.mk OUT=out/cut EPOCHS=40 ROUND=2 PATIENCE=2 METRIC=accuracy \
+            LAYERS="dense:32:relu dense:classes:softmax" &>/dev/null &
+        pid=$!
+        sleep 0.3
+        kill -KILL -- -$pid || true
+        wait $pid || true
+    done
+    early OUT=out/cut >/dev/null
+    gm_same_model out/classify/C.gm out/cut/C.gm
+    gm_same_model out/classify/model.gm out/cut/model.gm
+    early FUSED=1 OUT=out/fused >/dev/null
+    gm_same_model out/classify/model.gm out/fused/model.gm
+}
+
+@test "classify.mk: what must be said, and a test file of one's own" {
+    gm_assert_fails 2 "LABEL=COLUMN must say" bash -c "make -f share/gm/pipelines/classify.mk DATA=people.csv 2>&1 >/dev/null | head -1 >&2; exit 2"
+    head -101 share/gm/examples/data/iris.csv >train.csv
+    { head -1 train.csv; tail -n +102 share/gm/examples/data/iris.csv; } >test.csv
+    pipeline classify DATA=train.csv LABEL=species FOLD= TEST=test.csv EPOCHS=2 >shown.txt 2>/dev/null || cat shown.txt
+    grep -q "class 'virginica'" <(pipeline classify DATA=train.csv LABEL=species FOLD= TEST=test.csv EPOCHS=2 2>&1) # never seen in training
+}
+
+@test "svm.mk: linear and RBF, probabilities by calibration" {
+    pipeline svm DATA=share/gm/examples/data/wine.csv UNITS=200 EPOCHS=30 OUT=out/rbf 2>/dev/null
+    gm-show out/rbf/model.gm | grep -q "rff gamma 0.07692"
+    pipeline svm DATA=share/gm/examples/data/wine.csv KERNEL=linear EPOCHS=200 OUT=out/linear 2>/dev/null
+    for kernel in rbf linear; do
+        awk '$1 == "accuracy" { good = $2 >= 0.9 } $1 == "log_loss" { good += $2 < 0.6 } END { exit good != 2 }' out/$kernel/figures
+        gm-classify -m out/$kernel/model.gm --proba share/gm/examples/data/wine.csv | awk -F, 'NR > 1 && ($2 + $3 + $4 - 1) ^ 2 > 1e-8 { exit 1 }'
+    done
+}
+
+@test "cv.mk: a table of folds, side by side; sweep.mk: a grid, nothing twice" {
+    pipeline cv DATA=share/gm/examples/data/iris.csv EPOCHS=20 K=3 -j2 2>/dev/null >shown.txt
+    grep -qE "^figure +fold 1 +fold 2 +fold 3 +mean deviation$" shown.txt
+    awk '$1 == "accuracy" { m = ($2 + $3 + $4) / 3; d = sqrt((($2 - m) ^ 2 + ($3 - m) ^ 2 + ($4 - m) ^ 2) / 2)
+        exit !(NF == 6 && ($5 - m) ^ 2 < 1e-7 && ($6 - d) ^ 2 < 1e-7 && m > 0.8) }' shown.txt
+    pipeline sweep DATA=share/gm/examples/data/iris.csv EPOCHS=3 LR="1e-5 1e-2" HIDDEN="8 8-4" -j2 2>/dev/null >shown.txt
+    gm_assert_equal "$(grep -c "^[0-9.]*  lr_" shown.txt)" 4
+    grep -q "^best: out/sweep/lr_1e-2" shown.txt
+    before=$(find out/sweep -name C.gm -exec stat -c '%n %Y %Z' {} + | sort)
+    pipeline sweep DATA=share/gm/examples/data/iris.csv EPOCHS=3 LR="1e-5 1e-3 1e-2" HIDDEN="8 8-4" 2>err.txt >shown.txt
+    gm_assert_equal "$(grep -c "^[0-9.]*  lr_" shown.txt)" 6
+    gm_assert_equal "$(find out/sweep -name C.gm -not -path '*1e-3*' -exec stat -c '%n %Y %Z' {} + | sort)" "$before"
+}

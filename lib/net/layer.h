@@ -30,12 +30,12 @@ void gm_dense_backward_weights(const gm_layer *layer, size_t first, size_t count
 /* db[units] = the sums of the columns of d[rows, units], always in the same order. */
 void gm_dense_backward_biases(size_t rows, size_t units, const float *d, float *db);
 
-/* The fixed numbers of an rff layer, in turns (2 pi): weights[inputs, units] = sqrt(2 gamma) / (2 pi) times normal number
- * i of (seed, RFF, layer, 0), phases[units] = uniform number i of (seed, RFF, layer, 1). */
+/* The fixed numbers of an rff layer, in turns (2 pi): weights[inputs, units] = sqrt(2 gamma) / (2 pi) times normal
+ * number i of (seed, RFF, layer, 0), phases[units] = uniform number i of (seed, RFF, layer, 1). */
 void gm_fourier_init(const gm_layer *layer, size_t number, uint64_t seed, float *weights, float *phases);
 
-/* v[rows, units] = x W + phases without its whole turns, y = sqrt(2 / units) cos(2 pi v). v may be y, unless it is to be
- * kept. Backward: d[rows, units], d loss / d y, is overwritten; dx[rows, inputs] is d loss / d x. */
+/* v[rows, units] = x W + phases without its whole turns, y = sqrt(2 / units) cos(2 pi v). v may be y, unless it is to
+ * be kept. Backward: d[rows, units], d loss / d y, is overwritten; dx[rows, inputs] is d loss / d x. */
 void gm_fourier_forward(const gm_layer *layer, const float *weights, const float *phases, size_t rows, const float *x,
                         float *v, float *y);
 void gm_fourier_backward(const gm_layer *layer, const float *weights, size_t rows, const float *v, float *d, float *dx);

@@ -7,11 +7,11 @@
 /* A chunk of rows at the network's end. */
 typedef struct gm_end {
     size_t rows, units;
-    bool sigmoid;        /* output = sigmoid(logits) */
-    const float *logits; /* [rows, units]: the last layer before its activation */
-    const float *output; /* [rows, units] */
-    float *derivative;   /* [rows, units], added to; NULL where only values are wanted */
-    double *values;      /* [rows], added to: weight times the term's value for each row */
+    bool sigmoid;               /* output = sigmoid(logits) */
+    const float *logits;        /* [rows, units]: the last layer before its activation */
+    const float *output;        /* [rows, units] */
+    float *derivative;          /* [rows, units], added to; NULL where only values are wanted */
+    double *values;             /* [rows], added to: weight times the term's value for each row */
     const float *class_weights; /* as in gm_backward */
 } gm_end;
 
