@@ -142,6 +142,15 @@ print("largest error", error)
 assert z.shape == (40, 4096) and error < 0.08 and np.abs(gram - kernel).mean() < 0.02, error
 PY
     gm-show k.gm | grep -q "rff"
+    # batches of more rows than one piece of work: as small batches, and with two threads the same bits
+    for b in 600 100; do gm-noise -n 600 -b $b --dim 4 -o x | gm-forward -m k.gm >"out$b.gmt" && gm_tensor "out$b.gmt" out >"out$b"; done
+    gm_assert_close out600 out100 1e-4 1e-5
+    for j in 1 2; do
+        gm-init -o "j$j.gm" --name J 4 dense:8:tanh rff:300:0.25 dropout:0.2 dense:1 >/dev/null
+        gm-noise -n 1800 -b 600 --dim 4 -o x | gm-batch -b 600 --train "j$j.gm" -n 6 - |
+            gm-pipe -j "$j" "gm-grad -m j$j.gm --loss 'mse(x,1)' | gm-step -m j$j.gm | gm-log -q"
+    done
+    gm_same_model j1.gm j2.gm
     # scale: 1 / (features * variance); standard scaling has the variance 1
     gm-init -o s.gm --data iris.csv --label species features rff:8:scale dense:classes >/dev/null
     gm-show s.gm | grep -q "rff gamma 0.25 "

@@ -10,6 +10,7 @@
 #include "gm/loss.h"
 
 #define GM_CHUNK 64
+#define GM_CHUNK_RFF 256 /* of a network with an rff layer, whose weights are too many to be packed more often */
 #define GM_SLICE 64
 
 typedef struct gm_walk gm_walk;

@@ -40,11 +40,12 @@ struct gm_walk {
     size_t extra_width;
     size_t widest; /* units of the widest layer */
     size_t first_dense;
+    size_t chunk_rows;
     float **fixed; /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_slice *slices;
     size_t slice_count;
     gm_room stacked;      /* region of all stacked rows */
-    gm_room scratch;      /* one region of GM_CHUNK rows for each thread */
+    gm_room scratch;      /* one region of chunk_rows rows for each thread */
     gm_room values;       /* double[stacked rows]: the loss of each row */
     gm_room slice_values; /* double[slice_count]: l1 and l2 of each */
 };
@@ -69,10 +70,12 @@ static bool keeps_v(const gm_net *net, size_t l) {
  */
 static void place_layers(gm_walk *w) {
     const gm_net *net = w->net;
+    w->chunk_rows = GM_CHUNK;
     w->stacked_width = net->inputs;
     for (size_t l = net->layer_count; l-- > 0;) {
         const gm_layer *layer = &net->layers[l];
         if (layer->kind == GM_DENSE) w->first_dense = l;
+        if (layer->kind == GM_RFF) w->chunk_rows = GM_CHUNK_RFF;
         if (layer->units > w->widest) w->widest = layer->units;
         w->output_at[l] = w->stacked_width;
         w->derivative_at[l] = w->stacked_width + layer->units;
@@ -221,14 +224,15 @@ typedef struct gm_crew {
     atomic_size_t next;
     size_t chunk_count;
     float *scratch;
-    size_t scratch_width; /* floats for each of GM_CHUNK rows */
+    size_t scratch_rows;  /* of a chunk */
+    size_t scratch_width; /* floats for each row of a chunk */
     void (*work)(const void *context, size_t chunk, float *scratch);
     const void *context;
 } gm_crew;
 
 static void crew_piece(void *context, size_t worker) {
     gm_crew *crew = context;
-    float *scratch = crew->scratch + worker * GM_CHUNK * crew->scratch_width;
+    float *scratch = crew->scratch + worker * crew->scratch_rows * crew->scratch_width;
     for (;;) {
         size_t chunk = atomic_fetch_add_explicit(&crew->next, 1, memory_order_relaxed);
         if (chunk >= crew->chunk_count) return;
@@ -239,9 +243,10 @@ static void crew_piece(void *context, size_t worker) {
 static int run_crew(gm_walk *w, size_t chunks, size_t scratch_width, void (*work)(const void *, size_t, float *),
                     const void *context, gm_error *e) {
     size_t workers = smaller(gm_threads(), chunks);
-    if (reserve(&w->scratch, workers * GM_CHUNK, scratch_width, sizeof(float), e) < 0) return -1;
+    if (reserve(&w->scratch, workers * w->chunk_rows, scratch_width, sizeof(float), e) < 0) return -1;
     gm_crew crew = {.chunk_count = chunks,
                     .scratch = w->scratch.bytes,
+                    .scratch_rows = w->chunk_rows,
                     .scratch_width = scratch_width,
                     .work = work,
                     .context = context};
@@ -292,9 +297,10 @@ static size_t forward_width(const gm_walk *w) {
 static void forward_chunk(const void *context, size_t chunk, float *scratch) {
     const gm_forward_run *run = context;
     const gm_net *net = run->walk->net;
-    size_t first = chunk * GM_CHUNK, rows = smaller(GM_CHUNK, run->rows - first), last = net->layer_count - 1;
-    float *turns[2] = {scratch + net->inputs * GM_CHUNK, scratch + (net->inputs + run->walk->widest) * GM_CHUNK};
-    float *mask = scratch + (net->inputs + 2 * run->walk->widest) * GM_CHUNK;
+    size_t most = run->walk->chunk_rows, first = chunk * most, rows = smaller(most, run->rows - first),
+           last = net->layer_count - 1;
+    float *turns[2] = {scratch + net->inputs * most, scratch + (net->inputs + run->walk->widest) * most};
+    float *mask = scratch + (net->inputs + 2 * run->walk->widest) * most;
     const float *x = whole_input(run->input);
     if (x) {
         x += first * net->inputs;
@@ -318,7 +324,7 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
     gm_forward_run run = {.walk = w, .params = params, .input = input, .rows = rows, .mode = mode, .output = output};
     if (gm_input_check(input, w->net, rows, e) < 0) return -1;
     if (rows == 0) return 0;
-    return run_crew(w, pieces_of(rows, GM_CHUNK), forward_width(w), forward_chunk, &run, e);
+    return run_crew(w, pieces_of(rows, w->chunk_rows), forward_width(w), forward_chunk, &run, e);
 }
 
 /* ---- forward and backward ---- */
@@ -368,12 +374,12 @@ static bool has_extra(const gm_backward_run *run, size_t l, size_t lowest) {
 static void place_chunk(const gm_backward_run *run, size_t chunk, float *scratch, gm_chunk *c) {
     const gm_walk *w = run->walk;
     const gm_net *net = w->net;
-    float *region = run->stacked ? run->stacked : scratch + w->extra_width * GM_CHUNK;
+    float *region = run->stacked ? run->stacked : scratch + w->extra_width * w->chunk_rows;
     c->operand = chunk / run->operand_chunks;
-    c->first = chunk % run->operand_chunks * GM_CHUNK;
-    c->rows = smaller(GM_CHUNK, run->call->rows - c->first);
+    c->first = chunk % run->operand_chunks * w->chunk_rows;
+    c->rows = smaller(w->chunk_rows, run->call->rows - c->first);
     c->stacked_row = c->operand * run->call->rows + c->first;
-    size_t region_rows = run->stacked ? run->region_rows : GM_CHUNK, row = run->stacked ? c->stacked_row : 0;
+    size_t region_rows = run->stacked ? run->region_rows : w->chunk_rows, row = run->stacked ? c->stacked_row : 0;
     float *gradient = wanted_input_gradient(run->call, c->operand);
     c->own = region + row * net->inputs;
     c->d[0] = gradient ? gradient + c->first * net->inputs : NULL;
@@ -383,7 +389,7 @@ static void place_chunk(const gm_backward_run *run, size_t chunk, float *scratch
         bool idle = is_idle(&net->layers[l], &run->call->mode);
         c->y[l] = region + w->output_at[l] * region_rows + row * units;
         c->d[l + 1] = idle ? c->d[l] : region + w->derivative_at[l] * region_rows + row * units;
-        c->extra[l] = has_extra(run, l, c->lowest) ? scratch + w->extra_at[l] * GM_CHUNK : NULL;
+        c->extra[l] = has_extra(run, l, c->lowest) ? scratch + w->extra_at[l] * w->chunk_rows : NULL;
     }
 }
 
@@ -571,7 +577,7 @@ int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, g
         .walk = w, .params = params, .call = call, .operands = call->loss ? call->loss->operand_count : 1};
     if (check_call(w->net, call, run.operands, e) < 0 || prepare(w, &run, e) < 0) return -1;
     size_t width = w->extra_width + (run.stacked ? 0 : w->stacked_width);
-    run.operand_chunks = pieces_of(call->rows, GM_CHUNK);
+    run.operand_chunks = pieces_of(call->rows, w->chunk_rows);
     if (run.operands > 0 && run_crew(w, run.operands * run.operand_chunks, width, backward_chunk, &run, e) < 0)
         return -1;
     bool decay = run.l1 != 0.0 || run.l2 != 0.0;
