@@ -102,9 +102,18 @@ void gm_table_notes(const gm_table *t, gm_note *note, const void *context) {
     if (t->schema != NULL) gm_oddities_tell(t->schema, t->oddities, note, context);
 }
 
+/* Rows are picked all over the table: the one after the next is sent for. */
+static void send_for(const gm_table *t, size_t row) {
+    const bool idx = t->kind == GM_DATA_IDX;
+    const char *at = idx ? (const char *)t->bytes + row * t->width : (const char *)(t->cells + row * t->width);
+    const size_t bytes = idx ? t->width : t->width * sizeof *t->cells;
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
+}
+
 void gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y) {
     for (size_t i = 0; i < n; i++, x += t->features) {
         const size_t at = rows[i] * t->width;
+        if (i + 2 < n) send_for(t, rows[i + 2]);
         if (t->kind == GM_DATA_IDX) {
             gm_pixels_scale(&t->pixels, 1, t->bytes + at, x);
         } else if (t->expand) {
