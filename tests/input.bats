@@ -288,7 +288,7 @@ gm-batch: column 'town': 1 row with a category that the model does not know, as 
 
 @test "a quote that is never closed in 500 MB: the line where it opened, in little memory" {
     big() { printf 'a,b\n1,2\n3,"4\n'; yes 1,2 | head -c 500000000; }
-    big | (ulimit -v 100000; gm-init -o D.gm --data - features dense:1) >said 2>&1 && false
+    big | ([ -n "${GM_SANITIZED:-}" ] || ulimit -v 100000; gm-init -o D.gm --data - features dense:1) >said 2>&1 && false
     gm_assert_equal "$(cat said)" "gm-init: standard input: line 3: a quote opened here is never closed within 1 MiB"
 }
 
