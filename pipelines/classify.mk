@@ -8,8 +8,10 @@
 #   make -f pipelines/classify.mk ROUND=2 PATIENCE=5 METRIC=accuracy         stops after 5 rounds that are no better
 #   make -f pipelines/classify.mk DATA=train.csv FOLD= TEST=test.csv         trains on all of DATA, figures of TEST
 #
-# Leaves model.gm, figures, run.csv, losses.png. With PATIENCE the epoch is chosen by FOLD, so only figures of a TEST are those of
-# rows that had no say.
+#   make -f pipelines/classify.mk DATA=people.csv LABEL=ok SEPARATOR=';' CATEGORICAL=zip MISSING=n/a
+#
+# Leaves model.gm, figures, run.csv, losses.png. With PATIENCE the epoch is chosen by FOLD, and with CALIBRATE probabilities are
+# fitted to it, so only figures of a TEST are then those of rows that had no say.
 
 NAME      ?= classify
 SHIPPED   := $(patsubst ./%,%,$(dir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))))examples/data
@@ -18,6 +20,11 @@ LABEL     ?= $(if $(findstring digits.csv,$(DATA)),digit,$(if $(findstring iris.
 TEST      ?=
 FOLD      ?= 1/5
 SCALE     ?= standard
+SEPARATOR   ?=
+NO_HEADER   ?=
+CATEGORICAL ?=
+NUMERIC     ?=
+MISSING     ?=
 INIT      ?= glorot
 LAYERS    ?= dense:256:relu dropout:0.3 dense:128:relu dense:classes:softmax
 OPTIMIZER ?= adam:lr=1e-3
@@ -40,7 +47,10 @@ TRAIN = gm-batch -b $(BATCH) --train $(C) -e $(EPOCHS) --until $(UNTIL) -s $(SEE
 	gm-grad -m $(C) --loss "$(LOSS)" $(if $(WEIGHT),--class-weight "$(WEIGHT)") | \
 	gm-step -m $(C) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --checkpoint $(OUT)/C.gmt:$(KEEP) | gm-log -o $(OUT)/run.csv
 
-SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FOLD=$(FOLD) SCALE=$(SCALE) INIT=$(INIT) LAYERS=$(LAYERS) OPTIMIZER=$(OPTIMIZER) \
+FORM = $(if $(SEPARATOR),--separator '$(SEPARATOR)') $(if $(NO_HEADER),--no-header) $(if $(CATEGORICAL),--categorical '$(CATEGORICAL)') \
+	$(if $(NUMERIC),--numeric '$(NUMERIC)') $(if $(MISSING),--missing '$(MISSING)')
+INPUTS = $(DATA)
+SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(strip $(FORM)) FOLD=$(FOLD) SCALE=$(SCALE) INIT=$(INIT) LAYERS=$(LAYERS) OPTIMIZER=$(OPTIMIZER) \
 	SCHEDULE=$(SCHEDULE) LOSS=$(LOSS) WEIGHT=$(WEIGHT) BATCH=$(BATCH) EPOCHS=$(EPOCHS) ROUND=$(ROUND) PATIENCE=$(PATIENCE) \
 	$(if $(PATIENCE),METRIC=$(METRIC)) CALIBRATE=$(CALIBRATE) SEED=$(SEED)
 
@@ -60,6 +70,15 @@ $(error PATIENCE and CALIBRATE need rows that are held out: FOLD=I/K)
 endif
 endif
 
+ifneq ($(CALIBRATE),)
+ifneq ($(filter %:softmax %:sigmoid,$(lastword $(LAYERS))),)
+$(error CALIBRATE is for scores; the outputs of $(lastword $(LAYERS)) are probabilities already)
+endif
+endif
+$(call whole,EPOCHS,1)
+$(call whole,ROUND,1)
+$(if $(PATIENCE),$(call whole,PATIENCE,1))
+$(call metric,$(METRIC))
 comma := ,
 empty :=
 files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))
@@ -68,9 +87,10 @@ all: $(OUT)/figures $(OUT)/losses.png
 	@echo "$(OUT)/model.gm       the classifier: gm-classify -m $(OUT)/model.gm FILE"
 	@echo "$(OUT)/figures        on $(if $(TEST),$(TEST),fold $(FOLD) of $(DATA)):"
 	@grep -vE '^(precision|recall)' $(OUT)/figures
+	@$(if $(TEST),,$(if $(CALIBRATE),echo "(its probabilities were fitted to the same rows)"))
 
 $(C): | $(OUT)/settings
-	@gm-init -o $@ -s $(SEED) --data $(files) $(if $(LABEL),--label $(LABEL)) $(if $(FOLD),--fold $(FOLD) --hold-out) --scale $(SCALE) \
+	@$(locked) [ -f $@ ] || gm-init -o $@ -s $(SEED) --data $(files) $(if $(LABEL),--label "$(LABEL)") $(FORM) $(if $(FOLD),--fold $(FOLD) --hold-out) --scale $(SCALE) \
 		--init $(INIT) --optimizer $(OPTIMIZER) features $(LAYERS)
 
 # One round behind the other: $(OUT)/rounds/E holds the figures behind epoch E; it is empty once training was stopped.
@@ -88,21 +108,25 @@ judge = awk -v metric=$(METRIC) -v lower=$(if $(filter log_loss brier,$(METRIC))
 stopped = $(if $(and $(PATIENCE),$(BEFORE)),[ ! -s $(lastword $(BEFORE)) ] || $(call judge,$(PATIENCE),$(BEFORE)),false)
 
 $(OUT)/rounds/%: UNTIL = $*
+# Under a lock, as two makes may be at work on one OUT: who comes second finds the round done.
 $(OUT)/rounds/%: $(OUT)/settings | $(C)
 	@mkdir -p $(@D)
 	@[ -n "$(BEFORE)" ] || [ "$$(gm-show --step $(C))" -gt 0 ] || echo "training a classifier on $(DATA), $(EPOCHS) epochs"
-	@if $(stopped); then : >$@.tmp; else $(run); \
-		$(if $(FOLD),gm-classify -m $(C) --eval --fold $(FOLD) $(DATA),echo epoch $*) >$@.tmp; fi
-	@$(if $(PATIENCE),if [ -s $@.tmp ] && $(call judge,0,$(BEFORE) $@.tmp); then gm-save -o $(OUT)/best.gmt $(C); fi)
-	@mv $@.tmp $@
+	@$(locked) if [ -e $@ ]; then exit; fi; \
+	if $(stopped); then : >$@.tmp; else $(run); \
+		$(if $(FOLD),gm-classify -m $(C) --eval --fold $(FOLD) $(DATA),echo epoch $*) >$@.tmp; fi; \
+	$(if $(PATIENCE),if [ -s $@.tmp ] && $(call judge,0,$(BEFORE) $@.tmp); then gm-save -o $(OUT)/best.gmt $(C); fi;) \
+	mv $@.tmp $@
 
 $(OUT)/model.gm: $(last)
-	@$(if $(PATIENCE),cp $(OUT)/best.gmt,gm-save $(C) >) $(OUT)/model.gmt
-	@gm-init --force -o $(OUT)/model.new --from $(OUT)/model.gmt >/dev/null
-	@$(if $(CALIBRATE),gm-classify -m $(OUT)/model.new --calibrate --fold $(FOLD) $(DATA) >/dev/null)
-	@mv $(OUT)/model.new $@
-$(OUT)/figures: $(OUT)/model.gm $(TEST)
-	@gm-classify -m $< --eval $(if $(TEST),$(TEST),--fold $(FOLD) $(DATA)) >$@.tmp
-	@mv $@.tmp $@
+	@$(locked) $(if $(PATIENCE),cp $(OUT)/best.gmt,gm-save $(C) >) $(OUT)/model.gmt; \
+	gm-init --force -o $(OUT)/model.new --from $(OUT)/model.gmt >/dev/null; \
+	$(if $(CALIBRATE),gm-classify -m $(OUT)/model.new --calibrate --fold $(FOLD) $(DATA) >/dev/null;) \
+	mv $(OUT)/model.new $@
+# What the figures are of: they are made anew when that changes.
+$(OUT)/figures.of: FORCE | $(OUT)/settings
+	@[ "$$(cat $@ 2>/dev/null)" = "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" ] || echo "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" >$@
+$(OUT)/figures: $(OUT)/model.gm $(OUT)/figures.of $(TEST)
+	@$(locked) gm-classify -m $< --eval $(if $(TEST),$(TEST),--fold $(FOLD) $(DATA)) >$@.tmp; mv $@.tmp $@
 $(OUT)/losses.png: $(last)
 	$(call plot,$(OUT)/run.csv,$@,$(DATA))

@@ -1,6 +1,7 @@
 # common.mk: what every pipeline shares: a shell that sees a dead stage, the tools, two ways to run, settings that must not drift.
 #
 # A pipeline sets, before it includes this file:   NAME   TRAIN (the pipeline, in one line)   SETTINGS (what a run depends on)
+#   INPUTS (files that it depends on)
 # and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe), the targets `tools` and $(OUT)/settings.
 
 SHELL := /bin/bash
@@ -14,6 +15,21 @@ ROOT    := $(patsubst %/,%,$(dir $(HERE)))
 OUT     ?= out/$(NAME)
 FUSED   ?=
 THREADS ?= 1
+
+ifneq ($(words $(OUT)),1)
+$(error OUT='$(OUT)': make cannot work with blanks in a folder's name)
+endif
+
+# $(call whole,NAME,LOW): refuses a variable that is no whole number from LOW (0 or 1) on.
+whole = $(if $(shell grep -xE '[0-9]+' <<<'$($(1))' | grep -vxE '$(if $(filter 0,$(2)),x,0+)'),,\
+	$(error $(1) must be a whole number from $(2) on, not '$($(1))'))
+
+# $(call metric,NAME): refuses what gm-classify --eval does not print.
+metric = $(if $(filter accuracy balanced_accuracy log_loss brier auc macro_f1 precision_% recall_%,$(1)),,\
+	$(error '$(1)' is no figure: there are accuracy balanced_accuracy log_loss brier auc macro_f1 precision_CLASS recall_CLASS))
+
+# Before commands of a recipe: one make at a time in $(OUT).
+locked = exec 9>$(OUT)/lock; flock 9;
 
 # In a checkout the tools are built on demand; installed ones are found in PATH.
 ifneq ($(wildcard $(ROOT)/Makefile),)
@@ -35,9 +51,10 @@ endif
 # A run goes on only with the settings it was begun with; $(OUT) is one run.
 define check_settings
 @mkdir -p $(OUT); \
-wanted='$(subst ','\'',$(SETTINGS))'; \
+wanted='$(subst ','\'',$(SETTINGS))'$(if $(INPUTS)," INPUTS=$$(cat $(INPUTS) | cksum | tr ' ' :)"); \
 if [ -f $(OUT)/settings ] && [ "$$(cat $(OUT)/settings)" != "$$wanted" ]; then \
-	echo "$(OUT) was begun with other settings: choose another OUT=..., or make clean" >&2; \
+	if ! compgen -G '$(OUT)/*.gm' >/dev/null; then rm $(OUT)/settings; echo "$$wanted" >$(OUT)/settings; exit; fi; \
+	echo "$(OUT) was begun with other settings, or other contents of its INPUTS: choose another OUT=..., or make clean" >&2; \
 	diff <(tr ' ' '\n' <$(OUT)/settings) <(tr ' ' '\n' <<<"$$wanted") >&2 || true; exit 1; fi; \
 [ -f $(OUT)/settings ] || { echo "$$wanted" >$(OUT)/settings.tmp && mv $(OUT)/settings.tmp $(OUT)/settings; }
 endef

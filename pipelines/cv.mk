@@ -13,9 +13,14 @@ FIGURES   ?= accuracy balanced_accuracy log_loss brier macro_f1
 SETTINGS   =
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
-ifneq ($(filter 0 1,$(K)),)
+$(call whole,K,1)
+ifeq ($(K),1)
 $(error K must be at least 2)
 endif
+ifneq ($(TEST),)
+$(error TEST has no place here: each fold is tested by the others)
+endif
+$(foreach figure,$(FIGURES),$(call metric,$(figure)))
 folds := $(shell seq $(K))
 
 all: $(patsubst %,$(OUT)/fold-%/figures,$(folds))

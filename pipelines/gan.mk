@@ -42,9 +42,11 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | 
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) D_LAYERS=$(D_LAYERS) \
 	OPTIMIZER=$(OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) BATCH=$(BATCH) SEED=$(SEED)
+INPUTS = $(DATA)
 
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
+$(call whole,STEPS,1)
 comma := ,
 empty :=
 files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))

@@ -28,4 +28,7 @@ FOLD      ?= 1/5
 ifeq ($(filter rbf linear,$(KERNEL)),)
 $(error KERNEL is rbf or linear, not $(KERNEL))
 endif
+ifneq ($(and $(PATIENCE),$(filter log_loss brier,$(METRIC))),)
+$(error $(METRIC) needs probabilities, which there are at the end only: choose another METRIC to stop by)
+endif
 include $(dir $(lastword $(MAKEFILE_LIST)))classify.mk

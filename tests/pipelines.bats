@@ -158,3 +158,54 @@ png_size() { # "WIDTHxHEIGHT"
     gm_assert_equal "$(grep -c "^[0-9.]*  lr_" shown.txt)" 6
     gm_assert_equal "$(find out/sweep -name C.gm -not -path '*1e-3*' -exec stat -c '%n %Y %Z' {} + | sort)" "$before"
 }
+
+@test "classify.mk: figures are of what is named, data that changed are refused, two makes share one folder" {
+    head -60 share/gm/examples/data/wine.csv >some.csv
+    cp share/gm/examples/data/wine.csv data.csv
+    rows() { awk '$1 == "rows" { print $2 }' out/classify/figures; }
+    run() { pipeline classify DATA=data.csv LABEL=cultivar EPOCHS=3 "$@" >/dev/null 2>err.txt; }
+    run && gm_assert_equal "$(rows)" 36
+    touch -d yesterday some.csv
+    run TEST=some.csv && gm_assert_equal "$(rows)" 59
+    run && gm_assert_equal "$(rows)" 36
+    head -100 share/gm/examples/data/wine.csv >data.csv
+    ! run
+    grep -q "or other contents of its INPUTS" err.txt
+    both() { pipeline classify LAYERS=dense:classes:softmax EPOCHS=6 PATIENCE=4 "$@" &>/dev/null; }
+    both OUT=out/both &
+    sleep 0.2
+    both OUT=out/both
+    wait $!
+    both OUT=out/one
+    for file in rounds/{1..6} figures; do cmp out/both/$file out/one/$file; done
+    gm_same_model out/both/model.gm out/one/model.gm
+}
+
+@test "pipelines refuse what cannot be meant, before any training" {
+    refuses() { # TEXT PIPELINE VARIABLES...
+        local text=$1
+        shift
+        pipeline "$@" >said.txt 2>&1 && { cat said.txt && false; }
+        grep -qF "$text" said.txt || { cat said.txt && false; }
+        [ ! -e out ] || { echo "out was made" && false; }
+    }
+    for n in 0 -1 abc ''; do refuses "EPOCHS must be a whole number from 1 on, not '$n'" classify "EPOCHS=$n"; done
+    refuses "'acuracy' is no figure" classify METRIC=acuracy
+    refuses "PATIENCE and CALIBRATE need rows that are held out" classify FOLD= TEST=t.csv PATIENCE=3
+    refuses "are probabilities already" classify CALIBRATE=1
+    refuses "log_loss needs probabilities" svm PATIENCE=2 METRIC=log_loss
+    refuses "K must be at least 2" cv K=1
+    refuses "TEST has no place here" cv TEST=t.csv
+    refuses "TEST has no place here" sweep TEST=t.csv
+    refuses "these are not to be set" sweep OPTIMIZER=sgd:lr=1
+    refuses "make cannot work with blanks" classify "OUT=a b"
+    # a first try that made no model does not stand in the way of its correction
+    ! pipeline classify LABEL=nolabel EPOCHS=1 OUT=tried &>/dev/null
+    pipeline classify EPOCHS=1 OUT=tried &>/dev/null
+}
+
+@test "tables of other forms go through the pipelines" {
+    { echo "zip;size;kind"; seq 120 | awk '{ print ($1 % 3) ";" ($1 % 7 == 0 ? "n/a" : $1 % 5) ";" ($1 % 3 == 1 ? "yes" : "no") }'; } >form.csv
+    pipeline classify DATA=form.csv LABEL=kind SEPARATOR=';' CATEGORICAL=zip MISSING=n/a EPOCHS=30 BATCH=8 2>/dev/null | grep -q "^accuracy 1.0000"
+    gm-show out/classify/model.gm | grep -q "zip .*3 categories"
+}
