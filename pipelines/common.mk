@@ -50,7 +50,7 @@ endif
 
 # A run goes on only with the settings it was begun with; $(OUT) is one run.
 define check_settings
-@mkdir -p $(OUT); \
+@mkdir -p $(OUT); $(locked) \
 wanted='$(subst ','\'',$(SETTINGS))'$(if $(INPUTS)," INPUTS=$$(cat $(INPUTS) | cksum | tr ' ' :)"); \
 if [ -f $(OUT)/settings ] && [ "$$(cat $(OUT)/settings)" != "$$wanted" ]; then \
 	if ! compgen -G '$(OUT)/*.gm' >/dev/null; then rm $(OUT)/settings; echo "$$wanted" >$(OUT)/settings; exit; fi; \
@@ -63,10 +63,10 @@ $(OUT)/settings: FORCE | tools
 
 # The columns of a log as curves: $(call plot,LOG.csv,PICTURE.png,TITLE)
 define plot
-@gnuplot -e "set terminal pngcairo size 900,500; set output '$(2).tmp'; set datafile separator ','; set key autotitle columnhead outside top; \
+@$(locked) gnuplot -e "set terminal pngcairo size 900,500; set output '$(2).tmp'; set datafile separator ','; set key autotitle columnhead outside top; \
 	set xlabel 'step'; set ylabel 'loss'; set title '$(3)'; set grid; n = $$(head -n 1 $(1) | tr ',' '\n' | wc -l); \
-	rows = $$(wc -l <$(1)); e = rows > 2000 ? rows / 2000 : 1; plot for [c = 2:n] '$(1)' every e using 1:c with lines"
-@mv $(2).tmp $(2)
+	rows = $$(wc -l <$(1)); e = rows > 2000 ? rows / 2000 : 1; plot for [c = 2:n] '$(1)' every e using 1:c with lines"; \
+mv $(2).tmp $(2)
 endef
 
 clean:
