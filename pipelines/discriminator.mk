@@ -3,7 +3,7 @@
 #   DATA ─ gm-batch ─x,y─ gm-grad D  bce(x,y) ─ gm-step D ─ gm-log
 #
 # DATA is a CSV file with a label column of two classes. Without one, rows of 100 columns are made: class 1 uniform in (-1,1) as
-# in the article, class 0 normal with the same variance 1/3, so that there is something to tell apart.
+# in the article, class 0 standard normal, so that there is something to tell apart.
 #
 #   make -f pipelines/discriminator.mk
 #   make -f pipelines/discriminator.mk DATA=mine.csv LABEL=real EPOCHS=20 FUSED=1
@@ -41,7 +41,7 @@ define rows
 @{ gm-noise -n $$(($(1) / 2)) --dim 100 --dist uniform -s $(2) -o c | gm-show --csv c | \
 	awk 'NR == 1 { print $$0 ",real"; next } { print $$0 ",1" }'; \
    gm-noise -n $$(($(1) / 2)) --dim 100 --dist normal -s $$(($(2) + 1)) -o c | gm-show --csv c | \
-	awk -F, 'NR > 1 { for (i = 1; i <= NF; i++) printf "%.6g,", $$i * 0.57735; print "0" }'; } >$@.tmp
+	awk 'NR > 1 { print $$0 ",0" }'; } >$@.tmp
 @mv $@.tmp $@
 endef
 $(OUT)/rows.csv: | $(OUT)/settings
