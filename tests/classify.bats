@@ -294,7 +294,7 @@ P
     local trainer=$!
     exec 7>in
     sleep 1 # until it holds the lock
-    gm_assert_fails 1 "held by another gm-step" gm-classify -m two.gm --calibrate two.csv
+    gm_assert_fails 1 "held by another process (pid $trainer)" gm-classify -m two.gm --calibrate two.csv
     exec 7>&-
     wait "$trainer" || true
     gm-show two.gm >shown

@@ -77,6 +77,9 @@ for r in msgpack.Unpacker(zstandard.ZstdDecompressor().stream_reader(sys.stdin.b
     gm_assert_close "$(head -1 losses)" "$(tail -1 losses)" 1e-6
     gm_assert_fails 2 "the model has no class 'setossa'" gm-grad -m m.gm --loss 'ce(x,y)' --class-weight setossa=2
     gm_assert_fails 2 "'setosa' is neither 'balanced' nor CLASS=WEIGHT" gm-grad -m m.gm --loss 'ce(x,y)' --class-weight setosa
+    gm_assert_fails 2 "class 'setosa' is named twice" gm-grad -m m.gm --loss 'ce(x,y)' --class-weight setosa=2,virginica=1,setosa=3
+    gm-init -o n.gm 4 dense:3 >/dev/null
+    gm_assert_fails 2 "class '02' is named twice" gm-grad -m n.gm --loss 'ce(x,y)' --class-weight 2=2,02=2
     gm_assert_fails 2 "no term of the loss is of classes" gm-grad -m m.gm --loss 'mse(x,1)' --class-weight balanced
 }
 
