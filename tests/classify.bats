@@ -118,6 +118,33 @@ P
     gm_assert_fails 2 "--hold-out goes with --fold" gm-classify -m wine.gm --hold-out wine.csv
 }
 
+@test "--eval and --calibrate note rows that the model was trained on" {
+    gm-init -o held.gm -s 1 --data wine.csv --label cultivar --fold 1/3:5 --hold-out features dense:classes >/dev/null
+    gm-batch -b 20 --fold 1/3:5 --hold-out --train held.gm -e 20 wine.csv | gm-grad -m held.gm --loss 'hinge(x,y)' | gm-step -m held.gm | gm-log -q
+    mkdir sub
+    cp wine.csv sub/wine.csv
+    cp wine.csv test.csv
+    for way in --eval --calibrate; do
+        for words in wine.csv sub/wine.csv '--fold 2/3:5 wine.csv' '--fold 1/3 wine.csv' '--fold 1/3:5 --hold-out wine.csv' 'test.csv wine.csv'; do
+            # shellcheck disable=SC2086
+            gm-classify -m held.gm $way $words 2>said >figures
+            gm_assert_equal "$(wc -l <said)" 1
+            grep -q "held.gm was made with fold 1/3:5 held out, and these rows are not only of it: .*--fold 1/3:5 takes those" said
+            grep -q '^rows ' figures
+        done
+        for words in '--fold 1/3:5 wine.csv' test.csv -; do
+            # shellcheck disable=SC2086
+            gm-classify -m held.gm $way $words <wine.csv 2>said >figures
+            gm_assert_equal "$(cat said)" ""
+        done
+    done
+    gm-classify -m held.gm wine.csv 2>said >answers
+    gm_assert_equal "$(cat said)" ""
+    wine dense:classes
+    gm-classify -m wine.gm --eval wine.csv 2>said >figures
+    gm_assert_equal "$(cat said)" ""
+}
+
 @test "options that do not go together, or not with the model" {
     wine dense:classes:softmax
     for words in '--proba --eval' '--scores --proba' '--eval --calibrate' '-o c --eval'; do
@@ -127,6 +154,7 @@ P
     gm_assert_fails 2 "go with --eval" gm-classify -m wine.gm --json wine.csv
     gm_assert_fails 2 "go with --eval" gm-classify -m wine.gm --confusion wine.csv
     gm_assert_fails 2 "--id is for answers" gm-classify -m wine.gm --eval --id ash wine.csv
+    gm_assert_fails 2 "'y' has the true classes" gm-classify -m wine.gm -o y
     gm_assert_fails 2 "no FILE" gm-classify -m wine.gm -o c wine.csv
     gm_assert_fails 2 "go with -o" gm-classify -m wine.gm --frozen wine.csv
     gm_assert_fails 2 "probabilities already" gm-classify -m wine.gm --calibrate wine.csv
@@ -253,7 +281,7 @@ P
     ! grep -q calibration saved.json
 }
 
-@test "the calibration of averaged parameters does not go with the others" {
+@test "the calibration of averaged parameters goes with them, and not with others" {
     two_irises dense:1
     gm-init -o two.gm --force -s 1 --optimizer sgd:lr=0.1,average=5 --data two.csv --label species features dense:1 >/dev/null
     train two.gm 'hinge(x,y)' 5 two.csv
@@ -264,8 +292,8 @@ P
     gm-init -o copy.gm --from all.gmt >/dev/null
     gm-classify -m copy.gm two.csv | cmp - answers
     gm-init -o copy.gm --force --from params.gmt >/dev/null
-    gm_assert_equal "$(gm-classify -m copy.gm two.csv | head -1)" species,score
-    # nor do those of a checkpoint whose state was dropped on the way
+    gm-classify -m copy.gm two.csv | cmp - answers
+    # the other parameters are what is left of a checkpoint whose state was dropped on the way
     gm_python - <<'P'
 import msgpack, zstandard
 d = zstandard.ZstdDecompressor().stream_reader(open("all.gmt", "rb"), read_across_frames=True)
@@ -334,7 +362,11 @@ import csv
 a = list(csv.reader(open("answers")))
 assert [r[0] for r in a[1:]] == ['row %d, "%d"' % (i, i) for i in range(2, 180)]
 P
-    gm_assert_equal "$(gm-classify -m wine.gm --id cultivar --proba wine.csv | head -1)" "cultivar,cultivar,p_A,p_B,p_C"
+    gm_assert_equal "$(gm-classify -m wine.gm --id cultivar --proba wine.csv | head -1)" "cultivar,predicted_cultivar,p_A,p_B,p_C"
+    gm-classify -m wine.gm --id cultivar wine.csv >pairs.csv
+    gm-init -o pairs.gm --data pairs.csv --label cultivar features dense:classes >/dev/null
+    sed '1s/$/,probability/; 2,$s/$/,0/' wine.csv >other.csv
+    gm_assert_equal "$(gm-classify -m wine.gm --id probability other.csv | head -1)" "probability,cultivar,predicted_probability"
 }
 
 @test "many rows in memory that does not grow" {
