@@ -106,6 +106,29 @@ P
     ! grep -q confusion plain
 }
 
+@test "names of classes: two words a line, no two alike; no control characters; JSON is JSON" {
+    printf 'a,c\n1,a b\n2,a_b\n3,a_b_0\n4,e\033[1m\n5,\xc3\xa9\n6,z\xff\xc3\n7,z\xed\xa0\x80\n8,\xf0\x9f\x98\x80\n' >odd.csv
+    gm-init -o odd.gm --data odd.csv --label c features dense:classes:softmax >/dev/null
+    gm-classify -m odd.gm --eval --confusion odd.csv >figures
+    gm_assert_equal "$(grep -c '^precision_' figures)" 8
+    gm_assert_equal "$(awk '/^(precision|recall)_/ { print $1 }' figures | sort -u | wc -l)" 16
+    awk '/^confusion/ { exit } NF != 2 { exit 1 }' figures
+    grep -q '^precision_a_b_0 ' figures
+    grep -q '^precision_a_b_0_0 ' figures
+    grep -q '^precision_e?\[1m ' figures
+    gm_assert_equal "$(tr -d '\n' <figures | tr -cd '\000-\037\177')" ""
+    gm-classify -m odd.gm --eval --json odd.csv >odd.json
+    gm-show --json odd.gm >shown.json
+    gm_python - <<'P'
+import json
+wanted = ["a b", "a_b", "a_b_0", "e\033[1m", "z\ufffd\ufffd", "z\ufffd\ufffd\ufffd", "\u00e9", "\U0001f600"]
+text = open("odd.json", "rb").read().decode("utf-8", "strict")
+assert sorted(json.loads(text)["classes"]) == sorted(wanted), json.loads(text)["classes"]
+shown = open("shown.json", "rb").read().decode("utf-8", "strict")
+assert "a_b_0" in shown and json.loads(shown)
+P
+}
+
 @test "--fold and --hold-out are the two parts of the rows" {
     wine dense:classes:softmax
     gm-classify -m wine.gm --eval --fold 2/5 wine.csv >fold
