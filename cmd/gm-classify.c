@@ -75,6 +75,9 @@ static int check_words(const classify *s, const gm_call *call, gm_error *e) {
         return gm_fail_usage(e, "--id is for answers: not with --eval, --calibrate and -o");
     if (s->output && (call->argument_count || s->fold || s->keep_going))
         return gm_fail_usage(e, "with -o records come from standard input: no FILE, no --fold, no --keep-going");
+    if (s->output && strcmp(s->output, "y") == 0)
+        return gm_fail_usage(e,
+                             "-o y: tensor 'y' has the true classes of the rows; the predicted ones need another name");
     if (!s->output && (s->inputs.count || s->frozen || call->drop.count))
         return gm_fail_usage(e, "--input, --frozen and --drop go with -o NAME");
     if (!s->output && call->fused)
@@ -125,6 +128,29 @@ static int open_model(classify *s, gm_error *e) {
     return s->walk && s->score ? 0 : -1;
 }
 
+static bool names_source(const classify *s, const gm_call *call) {
+    for (int i = 0; i < call->argument_count; i++) {
+        const char *slash = strrchr(call->arguments[i], '/');
+        if (strcmp(slash ? slash + 1 : call->arguments[i], s->schema->source) == 0) return true;
+    }
+    return false;
+}
+
+/* Figures and calibrations are of rows that the model was not trained on. Where it says which these are, others of the
+ * same file are noted. */
+static void warn_of_trained(const classify *s, const gm_call *call, const gm_fold *fold) {
+    const gm_fold *out = s->schema ? &s->schema->held_out : NULL;
+    char text[48];
+    if ((!s->eval && !s->calibrate) || !out || out->count == 0 || !names_source(s, call)) return;
+    bool same = fold->index == out->index && fold->count == out->count && fold->seed == out->seed && !fold->rest;
+    if (same) return;
+    gm_fold_text(out, text);
+    gm_say(call->tool->name,
+           "%s was made with fold %s held out, and these rows are not only of it: it may be trained on them "
+           "(--fold %s takes those held out)",
+           s->path, text, text);
+}
+
 static int open_rows(classify *s, const gm_call *call, gm_error *e) {
     static char *standard_input[] = {"-"};
     bool named = call->argument_count > 0;
@@ -136,7 +162,9 @@ static int open_rows(classify *s, const gm_call *call, gm_error *e) {
     choice.fold.rest = s->hold_out;
     s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,
                              s->schema, &choice, e);
-    return s->source ? 0 : -1;
+    if (!s->source) return -1;
+    warn_of_trained(s, call, &choice.fold);
+    return 0;
 }
 
 static int open_files(classify *s, const gm_call *call, gm_error *e) {
@@ -192,15 +220,28 @@ static bool named_classes(const classify *s) {
     return s->schema && s->schema->class_count == s->verdict.classes;
 }
 
-static void put_class(const classify *s, const char *prefix, size_t i) {
-    char text[1024];
-    if (!*prefix && named_classes(s)) {
-        put_field(s, s->schema->classes[i], strlen(s->schema->classes[i]));
-        return;
-    }
-    int n = named_classes(s) ? snprintf(text, sizeof text, "%s%s", prefix, s->schema->classes[i])
-                             : snprintf(text, sizeof text, "%s%zu", prefix, i);
-    put_field(s, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+static void put_class(const classify *s, size_t i) {
+    char number[24];
+    const char *name = number;
+    if (named_classes(s))
+        name = s->schema->classes[i];
+    else
+        snprintf(number, sizeof number, "%zu", i);
+    put_field(s, name, strlen(name));
+}
+
+/* A column's name. One that is the id's too would be there twice. */
+static void put_name(const classify *s, const char *prefix, const char *name) {
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s", prefix, name);
+    if (s->id && strcmp(s->id, text) == 0) snprintf(text, sizeof text, "predicted_%s%s", prefix, name);
+    put_field(s, text, strlen(text));
+}
+
+static void put_numbered_name(const classify *s, const char *prefix, size_t i) {
+    char number[24];
+    snprintf(number, sizeof number, "%zu", i);
+    put_name(s, prefix, number);
 }
 
 static void put_header(const classify *s) {
@@ -212,15 +253,23 @@ static void put_header(const classify *s) {
         putchar(comma);
     }
     if (v->meaning == GM_MEANS_OUTPUT) {
-        if (v->classes == 1) put_text("score");
-        for (size_t i = 0; v->classes > 1 && i < v->classes; i++) printf("%.*sout_%zu", i > 0, &comma, i);
+        if (v->classes == 1) put_name(s, "", "score");
+        for (size_t i = 0; v->classes > 1 && i < v->classes; i++) {
+            if (i > 0) putchar(comma);
+            put_numbered_name(s, "out_", i);
+        }
     } else {
-        const char *label = s->schema && s->schema->label ? s->schema->label : "label";
-        put_field(s, label, strlen(label));
-        if (!s->proba) printf("%c%s", comma, gm_verdict_probable(v) ? "probability" : "score");
+        put_name(s, "", s->schema && s->schema->label ? s->schema->label : "label");
+        if (!s->proba) {
+            putchar(comma);
+            put_name(s, "", gm_verdict_probable(v) ? "probability" : "score");
+        }
         for (size_t i = 0; s->proba && i < v->classes; i++) {
             putchar(comma);
-            put_class(s, "p_", i);
+            if (named_classes(s))
+                put_name(s, "p_", s->schema->classes[i]);
+            else
+                put_numbered_name(s, "p_", i);
         }
     }
     putchar('\n');
@@ -235,7 +284,7 @@ static void put_row(const classify *s, const float *output, const gm_field *id, 
     size_t first = classes && !s->proba ? class : 0, last = classes && !s->proba ? class + 1 : v->classes;
     if (id) put_field(s, id->text, id->length);
     if (id && classes) putc_unlocked(comma, stdout);
-    if (classes && usable) put_class(s, "", class);
+    if (classes && usable) put_class(s, class);
     for (size_t i = first; i < last; i++) {
         if (id || classes || i > first) putc_unlocked(comma, stdout);
         if (usable) put_number(s->score[i]);

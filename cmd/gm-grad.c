@@ -95,6 +95,13 @@ static int balance(float *weights, size_t classes, const gm_schema *schema, gm_e
     return 0;
 }
 
+/* Weights that were not set yet are NaN. */
+static int set_weight(float *weight, double value, int n, const char *class, gm_error *e) {
+    if (!isnan(*weight)) return gm_fail_usage(e, "--class-weight: class '%.*s' is named twice", n, class);
+    *weight = (float)value;
+    return 0;
+}
+
 /* "CLASS=W": a class of the model's data, else a class number. */
 static int weigh_class(float *weights, size_t classes, const gm_schema *schema, const char *text, gm_error *e) {
     const char *equals = strrchr(text, '=');
@@ -107,14 +114,12 @@ static int weigh_class(float *weights, size_t classes, const gm_schema *schema, 
     if (schema && schema->class_count == classes) {
         long class = gm_schema_class(schema, text, (size_t)n);
         if (class < 0) return gm_fail_usage(e, "--class-weight: the model has no class '%.*s'", n, text);
-        weights[class] = (float)weight;
-        return 0;
+        return set_weight(&weights[class], weight, n, text, e);
     }
     snprintf(name, sizeof name, "%.*s", n, text);
     if (!gm_parse_size(name, 0, classes - 1, &number))
         return gm_fail_usage(e, "--class-weight: '%s' is no class number from 0 to %zu", name, classes - 1);
-    weights[number] = (float)weight;
-    return 0;
+    return set_weight(&weights[number], weight, n, text, e);
 }
 
 static int fill_class_weights(grad *s, size_t classes, const gm_schema *schema, gm_error *e) {
@@ -122,9 +127,11 @@ static int fill_class_weights(grad *s, size_t classes, const gm_schema *schema, 
     if (!s->class_weights) return -1;
     if (s->class_weight.count == 1 && strcmp(s->class_weight.items[0], "balanced") == 0)
         return balance(s->class_weights, classes, schema, e);
-    for (size_t i = 0; i < classes; i++) s->class_weights[i] = 1.0F;
+    for (size_t i = 0; i < classes; i++) s->class_weights[i] = NAN;
     for (size_t i = 0; i < s->class_weight.count; i++)
         if (weigh_class(s->class_weights, classes, schema, s->class_weight.items[i], e) != 0) return -1;
+    for (size_t i = 0; i < classes; i++)
+        if (isnan(s->class_weights[i])) s->class_weights[i] = 1.0F;
     return 0;
 }
 

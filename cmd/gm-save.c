@@ -11,13 +11,13 @@ typedef struct save {
     gm_state state;
 } save;
 
-static const gm_option options[] = {
-    {"output", 'o', GM_OPTION_TEXT, offsetof(save, output), "FILE",
-     "write this file, whole or not at all (default: standard output)", 0, 0},
-    {"params", 0, GM_OPTION_FLAG, offsetof(save, params), NULL, "leave the optimizer's state out", 0, 0},
-    {"no-provenance", 0, GM_OPTION_FLAG, offsetof(save, no_provenance), NULL,
-     "leave out who made the model, so that equal models give equal bytes", 0, 0},
-    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+static const gm_option options[] = {{"output", 'o', GM_OPTION_TEXT, offsetof(save, output), "FILE",
+                                     "write this file, whole or not at all (default: standard output)", 0, 0},
+                                    {"params", 0, GM_OPTION_FLAG, offsetof(save, params), NULL,
+                                     "only the parameters that predict: no optimizer's state", 0, 0},
+                                    {"no-provenance", 0, GM_OPTION_FLAG, offsetof(save, no_provenance), NULL,
+                                     "leave out who made the model, so that equal models give equal bytes", 0, 0},
+                                    {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int save_open(gm_call *call, gm_error *e) {
     save *s = call->state;
@@ -47,7 +47,10 @@ static int save_process(gm_call *call, gm_record *r, gm_error *e) {
     if (!gm_model_floats(spec, &floats)) return gm_fail(e, "the model is too large");
     s->state.blocks = gm_new(floats, sizeof(float), e);
     if (!s->state.blocks) return -1;
-    if (gm_model_snapshot(s->model, s->params, &s->state, e) != 0) return -1;
+    /* alone, the parameters are those that answer: where an average is kept, the average */
+    int copied =
+        s->params ? gm_model_predictor(s->model, &s->state, e) : gm_model_snapshot(s->model, false, &s->state, e);
+    if (copied != 0) return -1;
     if (gm_checkpoint_fill(r, spec, &s->state, s->params, !s->no_provenance, e) != 0) return -1;
     return s->output ? gm_stream_save(s->output, r, e) : write_stdout(r, e);
 }

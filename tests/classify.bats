@@ -106,6 +106,29 @@ P
     ! grep -q confusion plain
 }
 
+@test "names of classes: two words a line, no two alike; no control characters; JSON is JSON" {
+    printf 'a,c\n1,a b\n2,a_b\n3,a_b_0\n4,e\033[1m\n5,\xc3\xa9\n6,z\xff\xc3\n7,z\xed\xa0\x80\n8,\xf0\x9f\x98\x80\n' >odd.csv
+    gm-init -o odd.gm --data odd.csv --label c features dense:classes:softmax >/dev/null
+    gm-classify -m odd.gm --eval --confusion odd.csv >figures
+    gm_assert_equal "$(grep -c '^precision_' figures)" 8
+    gm_assert_equal "$(awk '/^(precision|recall)_/ { print $1 }' figures | sort -u | wc -l)" 16
+    awk '/^confusion/ { exit } NF != 2 { exit 1 }' figures
+    grep -q '^precision_a_b_0 ' figures
+    grep -q '^precision_a_b_0_0 ' figures
+    grep -q '^precision_e?\[1m ' figures
+    gm_assert_equal "$(tr -d '\n' <figures | tr -cd '\000-\037\177')" ""
+    gm-classify -m odd.gm --eval --json odd.csv >odd.json
+    gm-show --json odd.gm >shown.json
+    gm_python - <<'P'
+import json
+wanted = ["a b", "a_b", "a_b_0", "e\033[1m", "z\ufffd\ufffd", "z\ufffd\ufffd\ufffd", "\u00e9", "\U0001f600"]
+text = open("odd.json", "rb").read().decode("utf-8", "strict")
+assert sorted(json.loads(text)["classes"]) == sorted(wanted), json.loads(text)["classes"]
+shown = open("shown.json", "rb").read().decode("utf-8", "strict")
+assert "a_b_0" in shown and json.loads(shown)
+P
+}
+
 @test "--fold and --hold-out are the two parts of the rows" {
     wine dense:classes:softmax
     gm-classify -m wine.gm --eval --fold 2/5 wine.csv >fold
@@ -118,6 +141,33 @@ P
     gm_assert_fails 2 "--hold-out goes with --fold" gm-classify -m wine.gm --hold-out wine.csv
 }
 
+@test "--eval and --calibrate note rows that the model was trained on" {
+    gm-init -o held.gm -s 1 --data wine.csv --label cultivar --fold 1/3:5 --hold-out features dense:classes >/dev/null
+    gm-batch -b 20 --fold 1/3:5 --hold-out --train held.gm -e 20 wine.csv | gm-grad -m held.gm --loss 'hinge(x,y)' | gm-step -m held.gm | gm-log -q
+    mkdir sub
+    cp wine.csv sub/wine.csv
+    cp wine.csv test.csv
+    for way in --eval --calibrate; do
+        for words in wine.csv sub/wine.csv '--fold 2/3:5 wine.csv' '--fold 1/3 wine.csv' '--fold 1/3:5 --hold-out wine.csv' 'test.csv wine.csv'; do
+            # shellcheck disable=SC2086
+            gm-classify -m held.gm $way $words 2>said >figures
+            gm_assert_equal "$(wc -l <said)" 1
+            grep -q "held.gm was made with fold 1/3:5 held out, and these rows are not only of it: .*--fold 1/3:5 takes those" said
+            grep -q '^rows ' figures
+        done
+        for words in '--fold 1/3:5 wine.csv' test.csv -; do
+            # shellcheck disable=SC2086
+            gm-classify -m held.gm $way $words <wine.csv 2>said >figures
+            gm_assert_equal "$(cat said)" ""
+        done
+    done
+    gm-classify -m held.gm wine.csv 2>said >answers
+    gm_assert_equal "$(cat said)" ""
+    wine dense:classes
+    gm-classify -m wine.gm --eval wine.csv 2>said >figures
+    gm_assert_equal "$(cat said)" ""
+}
+
 @test "options that do not go together, or not with the model" {
     wine dense:classes:softmax
     for words in '--proba --eval' '--scores --proba' '--eval --calibrate' '-o c --eval'; do
@@ -127,6 +177,7 @@ P
     gm_assert_fails 2 "go with --eval" gm-classify -m wine.gm --json wine.csv
     gm_assert_fails 2 "go with --eval" gm-classify -m wine.gm --confusion wine.csv
     gm_assert_fails 2 "--id is for answers" gm-classify -m wine.gm --eval --id ash wine.csv
+    gm_assert_fails 2 "'y' has the true classes" gm-classify -m wine.gm -o y
     gm_assert_fails 2 "no FILE" gm-classify -m wine.gm -o c wine.csv
     gm_assert_fails 2 "go with -o" gm-classify -m wine.gm --frozen wine.csv
     gm_assert_fails 2 "probabilities already" gm-classify -m wine.gm --calibrate wine.csv
@@ -253,7 +304,7 @@ P
     ! grep -q calibration saved.json
 }
 
-@test "the calibration of averaged parameters does not go with the others" {
+@test "the calibration of averaged parameters goes with them, and not with others" {
     two_irises dense:1
     gm-init -o two.gm --force -s 1 --optimizer sgd:lr=0.1,average=5 --data two.csv --label species features dense:1 >/dev/null
     train two.gm 'hinge(x,y)' 5 two.csv
@@ -264,8 +315,8 @@ P
     gm-init -o copy.gm --from all.gmt >/dev/null
     gm-classify -m copy.gm two.csv | cmp - answers
     gm-init -o copy.gm --force --from params.gmt >/dev/null
-    gm_assert_equal "$(gm-classify -m copy.gm two.csv | head -1)" species,score
-    # nor do those of a checkpoint whose state was dropped on the way
+    gm-classify -m copy.gm two.csv | cmp - answers
+    # the other parameters are what is left of a checkpoint whose state was dropped on the way
     gm_python - <<'P'
 import msgpack, zstandard
 d = zstandard.ZstdDecompressor().stream_reader(open("all.gmt", "rb"), read_across_frames=True)
@@ -294,7 +345,7 @@ P
     local trainer=$!
     exec 7>in
     sleep 1 # until it holds the lock
-    gm_assert_fails 1 "held by another gm-step" gm-classify -m two.gm --calibrate two.csv
+    gm_assert_fails 1 "held by another process (pid $trainer)" gm-classify -m two.gm --calibrate two.csv
     exec 7>&-
     wait "$trainer" || true
     gm-show two.gm >shown
@@ -334,7 +385,11 @@ import csv
 a = list(csv.reader(open("answers")))
 assert [r[0] for r in a[1:]] == ['row %d, "%d"' % (i, i) for i in range(2, 180)]
 P
-    gm_assert_equal "$(gm-classify -m wine.gm --id cultivar --proba wine.csv | head -1)" "cultivar,cultivar,p_A,p_B,p_C"
+    gm_assert_equal "$(gm-classify -m wine.gm --id cultivar --proba wine.csv | head -1)" "cultivar,predicted_cultivar,p_A,p_B,p_C"
+    gm-classify -m wine.gm --id cultivar wine.csv >pairs.csv
+    gm-init -o pairs.gm --data pairs.csv --label cultivar features dense:classes >/dev/null
+    sed '1s/$/,probability/; 2,$s/$/,0/' wine.csv >other.csv
+    gm_assert_equal "$(gm-classify -m wine.gm --id probability other.csv | head -1)" "probability,cultivar,predicted_probability"
 }
 
 @test "many rows in memory that does not grow" {

@@ -77,6 +77,9 @@ for r in msgpack.Unpacker(zstandard.ZstdDecompressor().stream_reader(sys.stdin.b
     gm_assert_close "$(head -1 losses)" "$(tail -1 losses)" 1e-6
     gm_assert_fails 2 "the model has no class 'setossa'" gm-grad -m m.gm --loss 'ce(x,y)' --class-weight setossa=2
     gm_assert_fails 2 "'setosa' is neither 'balanced' nor CLASS=WEIGHT" gm-grad -m m.gm --loss 'ce(x,y)' --class-weight setosa
+    gm_assert_fails 2 "class 'setosa' is named twice" gm-grad -m m.gm --loss 'ce(x,y)' --class-weight setosa=2,virginica=1,setosa=3
+    gm-init -o n.gm 4 dense:3 >/dev/null
+    gm_assert_fails 2 "class '02' is named twice" gm-grad -m n.gm --loss 'hinge(x,y)' --class-weight 2=2,02=2
     gm_assert_fails 2 "no term of the loss is of classes" gm-grad -m m.gm --loss 'mse(x,1)' --class-weight balanced
 }
 
@@ -102,10 +105,12 @@ def records(path):
     return list(msgpack.Unpacker(zstandard.ZstdDecompressor().stream_reader(open(path, "rb"), read_across_frames=True), max_buffer_size=0))
 whole, plain = records("saved/20")[0], records("plain.gmt")
 for name in ("0.W", "0.b"):
-    plain[0]["tensors"][name]["data"] = whole["tensors"][name + "/a"]["data"]
+    assert plain[0]["tensors"][name]["data"] == whole["tensors"][name + "/a"]["data"] != whole["tensors"][name]["data"]
 plain[0]["info"]["model"]["optimizer"] = "sgd:lr=0.5"
 open("mean.gmt", "wb").write(b"".join(map(msgpack.packb, plain)))
 PY
+    gm-init --force -o b.gm --from plain.gmt >/dev/null
+    cmp <(gm-classify -m a.gm --proba iris.csv) <(gm-classify -m b.gm --proba iris.csv)
     gm-init --force -o b.gm --from mean.gmt >/dev/null
     cmp <(gm-classify -m a.gm --proba iris.csv) <(gm-classify -m b.gm --proba iris.csv)
     ! cmp -s <(gm-classify -m a.gm --proba iris.csv) <(gm-init --force -o c.gm --from plain.gmt >/dev/null && gm-classify -m c.gm --proba iris.csv)

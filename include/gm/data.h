@@ -106,6 +106,14 @@ void gm_decode_rows(FILE *f, const gm_schema *s, size_t n, const float *x, const
 
 /* ---- for people ---- */
 
+/* Text from outside as a message may show it: at most 40 bytes, control characters as '?'. Returns out. */
+#define GM_VISIBLE 48
+char *gm_visible(const char *text, size_t n, char out[GM_VISIBLE]);
+/* The same for a text with a NUL behind it. */
+char *gm_visible_text(const char *text, char out[GM_VISIBLE]);
+/* Control characters of n bytes become '?', in place. */
+void gm_hide_controls(char *text, size_t n);
+
 /* The data, a line for each column (of many: the first and the last), the label with its classes. Check ferror(f). */
 void gm_schema_describe(FILE *f, const gm_schema *s);
 

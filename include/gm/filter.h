@@ -141,7 +141,7 @@ GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);
 /* "8x8". -1 if it is not that. */
 GM_MUST_USE int gm_parse_shape(const char *text, size_t *height, size_t *width);
 
-/* A text, a number (null if it is not finite), any value as JSON. */
+/* A text (U+FFFD for a byte that is no UTF-8), a number (null if it is not finite), any value as JSON. */
 void gm_json_put_text(FILE *f, const char *text);
 void gm_json_put_number(FILE *f, double value);
 void gm_json_put(FILE *f, const gm_value *v);

@@ -102,7 +102,8 @@ GM_MUST_USE int gm_model_calibrate(gm_model *m, const gm_calibration *c, gm_erro
 /* Syncs the file to the disk with a checksum and marks it clean. */
 GM_MUST_USE int gm_model_settle(gm_model *m, gm_error *e);
 
-/* Checkpoints: a model as one record and back (gm-save, gm-init --from). */
+/* Checkpoints: a model as one record and back (gm-save, gm-init --from). With parameters_only, the state is that of
+ * gm_model_predictor. */
 GM_MUST_USE int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *state, bool parameters_only,
                                    bool provenance, gm_error *e);
 /* Takes spec and state out of a record; state->blocks is allocated (release with free). */

@@ -3,19 +3,13 @@
 #ifndef GM_DATA_TEXT_H
 #define GM_DATA_TEXT_H
 
-#include "gm/base.h"
+#include "gm/data.h"
 
 #define GM_COLUMNS_MAX ((size_t)65536)      /* columns of a table, without the label */
 #define GM_CATEGORIES_MAX ((size_t)10000)   /* categories of one column; classes */
 #define GM_FEATURES_MAX ((size_t)1 << 20)   /* features of a row, one-hot ones included */
 #define GM_COLUMN_NAME_MAX ((size_t)256)    /* bytes in a column's name */
 #define GM_CATEGORY_TEXT_MAX ((size_t)1024) /* bytes in a category or a class */
-
-/* Text from outside as a message may show it: at most 40 bytes, control bytes as '?'. Returns out. */
-#define GM_VISIBLE 48
-char *gm_visible(const char *text, size_t n, char out[GM_VISIBLE]);
-/* The same for a text with a NUL behind it. */
-char *gm_visible_text(const char *text, char out[GM_VISIBLE]);
 
 /* The part of a path behind its last slash. */
 const char *gm_base_name(const char *path);

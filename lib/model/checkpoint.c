@@ -49,9 +49,7 @@ int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *
         failed = gm_map_set(info, "updates", gm_value_int((int64_t)state->updates)) != 0 ||
                  gm_map_set(info, "pending", gm_value_int((int64_t)state->pending)) != 0;
     }
-    /* without the averaged parameters, which made its scores, it would be another model's */
-    bool predicts = !parameters_only || spec->optim.average == 0;
-    if (!failed && predicts && state->calibration.kind != GM_UNCALIBRATED)
+    if (!failed && state->calibration.kind != GM_UNCALIBRATED)
         failed = gm_map_set(info, "calibration", gm_calibration_value(&state->calibration, e));
     return failed ? gm_fail(e, "out of memory") : 0;
 }
@@ -121,7 +119,9 @@ static int take_state(gm_record *r, const gm_model_spec *spec, gm_state *state, 
     state->updates = (uint64_t)updates;
     state->pending = (uint64_t)pending;
     const gm_value *calibration = gm_map_get(r->info, "calibration");
-    if (!calibration || (!whole && spec->optim.average > 0)) return 0;
+    /* Counts without their state: it was dropped on the way, and the average with it, which made the scores. */
+    bool dropped = !whole && spec->optim.average > 0 && gm_map_get(r->info, "updates") != NULL;
+    if (!calibration || dropped) return 0;
     if (gm_calibration_parse(calibration, &state->calibration, e) != 0) return -1;
     if (state->calibration.step == state->step) return 0;
     return gm_fail(e, "its calibration is of step %" PRIu64 ", the checkpoint of step %" PRIu64,

@@ -21,7 +21,7 @@ static int take_lock(const gm_model *m, int fd, gm_error *e) {
     if (gm_ofd_set(fd, F_WRLCK, GM_LOCK_WRITER) != 0) {
         if (errno != EAGAIN) return gm_fail_errno(e, "%s: cannot lock", m->path);
         uint32_t pid = atomic_load(&m->control->pid);
-        return gm_fail(e, "%s: held by another gm-step (pid %" PRIu32 ")", m->path, pid);
+        return gm_fail(e, "%s: held by another process (pid %" PRIu32 ")", m->path, pid);
     }
     /* Somebody may have moved another file to the path before the lock was had. */
     if (stat(m->path, &st) != 0) return gm_fail_errno(e, "%s", m->path);

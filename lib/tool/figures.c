@@ -1,8 +1,10 @@
 /* figures.c: how good predictions are, as lines of text or as JSON. */
+#include "gm/data.h"
 #include "gm/filter.h"
 
 #include <ctype.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The figures that are one number, in the order in which they are printed. */
@@ -27,11 +29,58 @@ static const char *class_name(const gm_report *r, size_t i, char number[32]) {
 
 /* ---- lines ---- */
 
-/* `name_CLASS value`, blanks in the class as _, so that a line has two words. */
-static void put_class_line(const char *name, const char *class, double value) {
-    printf("%s_", name);
-    for (const char *c = class; *c; c++) putchar(isspace((unsigned char)*c) ? '_' : *c);
-    printf(" %.4f\n", value);
+/* A class in one word: blanks as _, control characters as '?'. *same: it is its name. */
+static char *word_of(const char *class, bool *same, gm_error *e) {
+    size_t n = strlen(class);
+    char *word = gm_new(n + 1, 1, e);
+    if (!word) return NULL;
+    for (size_t i = 0; i <= n; i++) word[i] = isspace((unsigned char)class[i]) ? '_' : class[i];
+    gm_hide_controls(word, n);
+    *same = strcmp(word, class) == 0;
+    return word;
+}
+
+static bool is_taken(char *const *words, size_t count, size_t but, const char *word) {
+    for (size_t i = 0; i < count; i++)
+        if (i != but && words[i] && strcmp(words[i], word) == 0) return true;
+    return false;
+}
+
+/* "a_b" of a class `a b` where there is a class `a_b` too: its number goes behind it. */
+static char *number_word(char *word, size_t i, gm_error *e) {
+    size_t size = strlen(word) + 24;
+    char *longer = gm_new(size, 1, e);
+    if (longer) snprintf(longer, size, "%s_%zu", word, i);
+    free(word);
+    return longer;
+}
+
+static void free_words(char **words, size_t count) {
+    for (size_t i = 0; words && i < count; i++) free(words[i]);
+    free(words);
+}
+
+/* Words for the classes, no two alike. First those which are their names, which so have them. */
+static char **class_words(const gm_report *r, gm_error *e) {
+    char number[32];
+    char **words = gm_new_zeroed(r->classes, sizeof *words, e);
+    for (int changed = 0; words && changed < 2; changed++) {
+        for (size_t i = 0; words && i < r->classes; i++) {
+            bool same = false;
+            if (words[i]) continue;
+            char *word = word_of(class_name(r, i, number), &same, e);
+            if (word && !same && !changed) {
+                free(word);
+                continue;
+            }
+            while (word && !same && is_taken(words, r->classes, i, word)) word = number_word(word, i, e);
+            words[i] = word;
+            if (word) continue;
+            free_words(words, r->classes);
+            words = NULL;
+        }
+    }
+    return words;
 }
 
 /* Names and counts under each other; a name of UTF-8 counts its characters. */
@@ -41,19 +90,24 @@ static void put_cell(const char *text, int width) {
     printf("%*s%s", characters < width ? width - characters : 0, "", text);
 }
 
-static void put_confusion(const gm_report *r) {
+static const char *shown_name(const gm_report *r, size_t i, char shown[GM_VISIBLE]) {
     char number[32];
+    return gm_visible_text(class_name(r, i, number), shown);
+}
+
+static void put_confusion(const gm_report *r) {
+    char number[32], shown[GM_VISIBLE];
     int width = 8;
     for (size_t i = 0; i < r->classes; i++) {
-        int n = (int)strlen(class_name(r, i, number));
+        int n = (int)strlen(shown_name(r, i, shown));
         if (n > width) width = n < 24 ? n : 24;
     }
     puts("confusion (a row for each class, a column for each prediction)");
     put_cell("", width + 2);
-    for (size_t i = 0; i < r->classes; i++) put_cell(class_name(r, i, number), width + 1);
+    for (size_t i = 0; i < r->classes; i++) put_cell(shown_name(r, i, shown), width + 1);
     for (size_t i = 0; i < r->classes; i++) {
         fputs("\n  ", stdout);
-        put_cell(class_name(r, i, number), width);
+        put_cell(shown_name(r, i, shown), width);
         for (size_t k = 0; k < r->classes; k++) {
             snprintf(number, sizeof number, "%llu", (unsigned long long)gm_tally_count(r->tally, i, k));
             put_cell(number, width + 1);
@@ -62,19 +116,21 @@ static void put_confusion(const gm_report *r) {
     putchar('\n');
 }
 
-static void put_lines(const gm_report *r, const gm_figures *f) {
+static int put_lines(const gm_report *r, const gm_figures *f, gm_error *e) {
     figure list[FIGURES];
-    char number[32];
+    char **words = class_words(r, e);
+    if (!words) return -1;
     list_figures(f, list);
     printf("rows %llu\n", (unsigned long long)f->rows);
     for (size_t i = 0; i < FIGURES; i++)
         if (!isnan(list[i].value)) printf("%s %.4f\n", list[i].name, list[i].value);
     for (size_t i = 0; i < r->classes; i++) {
-        const char *name = class_name(r, i, number);
-        put_class_line("precision", name, gm_tally_precision(r->tally, i));
-        put_class_line("recall", name, gm_tally_recall(r->tally, i));
+        printf("precision_%s %.4f\n", words[i], gm_tally_precision(r->tally, i));
+        printf("recall_%s %.4f\n", words[i], gm_tally_recall(r->tally, i));
     }
     if (r->confusion) put_confusion(r);
+    free_words(words, r->classes);
+    return 0;
 }
 
 /* ---- JSON ---- */
@@ -142,6 +198,5 @@ int gm_report_put(const gm_report *r, gm_error *e) {
     gm_figures f;
     if (gm_tally_figures(r->tally, &f, e) != 0) return -1;
     if (r->json) return put_json(r, &f, e);
-    put_lines(r, &f);
-    return 0;
+    return put_lines(r, &f, e);
 }

@@ -4,15 +4,30 @@
 #include <inttypes.h>
 #include <math.h>
 
+/* Bytes of the character of UTF-8 at c, 0 if there is none (RFC 3629: the shortest form, no surrogates). */
+static size_t character_bytes(const unsigned char *c) {
+    if (c[0] < 0x80) return 1;
+    size_t n = c[0] >= 0xC2 && c[0] < 0xE0 ? 2 : (c[0] & 0xF0) == 0xE0 ? 3 : c[0] >= 0xF0 && c[0] < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((c[i] & 0xC0) != 0x80) return 0;
+    bool long_form = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xF0 && c[1] < 0x90);
+    bool no_character = (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF4 && c[1] > 0x8F);
+    return long_form || no_character ? 0 : n;
+}
+
 void gm_json_put_text(FILE *f, const char *text) {
     putc('"', f);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+    for (const unsigned char *c = (const unsigned char *)text; *c;) {
+        size_t n = character_bytes(c);
         if (*c == '"' || *c == '\\')
             fprintf(f, "\\%c", *c);
         else if (*c < 0x20)
             fprintf(f, "\\u%04x", *c);
+        else if (n == 0)
+            fputs("\\ufffd", f);
         else
-            putc(*c, f);
+            fwrite(c, 1, n, f);
+        c += n > 0 ? n : 1;
     }
     putc('"', f);
 }

@@ -528,7 +528,7 @@ static void test_lock(void) {
     create_new("a.gm", 0);
     gm_model *one = open_or_die("a.gm", true), *two = open_or_die("a.gm", false);
     char message[80];
-    snprintf(message, sizeof message, "a.gm: held by another gm-step (pid %ld)", (long)getpid());
+    snprintf(message, sizeof message, "a.gm: held by another process (pid %ld)", (long)getpid());
     CHECK(gm_model_lock(two, &e) == -1 && says(message) && !e.usage); /* also within one process */
     pid_t child = fork_clean();
     if (child == 0) {
