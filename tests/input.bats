@@ -245,6 +245,34 @@ q,0,-1,0
     gm-sample -m G.gm -n 200 --csv | tail -n +2 | grep -q '^,'
 }
 
+@test "a column that begins with what is no number is no column of names unawares" {
+    sed 's/,/;/g; 2,$s/\./,/g' iris.csv >german.csv
+    gm_assert_fails 1 "german.csv: line 2, column '$(head -1 iris.csv | cut -d , -f 1)': '5,1' is not a number: numbers have a point (gm-init --categorical COLUMN, if all are names)" \
+        gm-init -o D.gm --data german.csv --separator ';' --label species features dense:classes:softmax
+    for word in 0x10 1e999 inf n/a None . low; do
+        sed "2s:^[^,]*:$word:" iris.csv >first.csv
+        gm_assert_fails 1 "line 2, column '$(head -1 iris.csv | cut -d , -f 1)': '$word' is not a number" \
+            gm-init -o D.gm --data first.csv --label species features dense:classes:softmax
+    done
+    gm-init -o D.gm --data first.csv --label species --missing low features dense:classes:softmax
+    gm-init --force -o D.gm --data first.csv --label species --categorical "$(head -1 iris.csv | cut -d , -f 1)" features dense:classes:softmax
+    # codes, dates and clock times are names
+    printf 'a,b,c,k\n3a,2020-01-02,10:30,x\n7,2020-01-03,9:15,y\n12-B,2021-01-01,11:00,x\n' >codes.csv
+    run gm-init -o codes.gm --data codes.csv --label k features dense:classes:softmax
+    [[ $output == "codes.gm: 3 categorical columns"* ]]
+}
+
+@test "a column that is empty where it is learnt from" {
+    printf 'a,b,k\n1,,x\n2,,y\n3,5,x\n4,,y\n' >hollow.csv
+    for i in 1 2; do
+        gm-init --force -o hollow.gm --data hollow.csv --label k --fold $i/2 --hold-out features dense:classes:softmax 2>>said >/dev/null
+        gm-batch -m hollow.gm hollow.csv >/dev/null 2>>said
+    done
+    gm_assert_equal "$(cat said)" "gm-init: column 'b' is empty in every row that is not held out: nothing can be learnt of it"
+    gm-init --force -o hollow.gm --data <(sed 's/,5/,/' hollow.csv) features dense:1 2>said
+    gm_assert_equal "$(cat said)" "gm-init: column 'b' is empty in every row: nothing can be learnt of it"
+}
+
 @test "categories: said by the user, unknown ones counted, empty ones kept" {
     printf 'zip,town,k\n10115,Rome,x\n20095,,y\n10115,Oslo,y\n' >towns.csv
     run gm-init -o towns.gm --data towns.csv --label k --categorical zip features dense:classes:softmax
