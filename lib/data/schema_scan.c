@@ -117,7 +117,7 @@ static int match_label(scan *s, const gm_csv *csv, const char *file, gm_error *e
 static int match_columns(scan *s, const gm_csv *csv, const char *file, const char *first, gm_error *e) {
     char shown[GM_VISIBLE];
     const size_t count = gm_csv_columns(csv);
-    if (match_label(s, csv, file, e) < 0) return -1;
+    if (gm_csv_check_names(csv, e) < 0 || match_label(s, csv, file, e) < 0) return -1;
     if (s->columns == NULL && take_columns(s, csv, file, e) < 0) return -1;
     for (size_t i = 0; i < s->names.count; i++) {
         const long at = gm_csv_find(csv, s->names.items[i].text);
@@ -253,7 +253,7 @@ static int add_row(scan *s, const gm_field *fields, gm_error *e) {
     static const gm_field none = {"", 0};
     char shown[GM_VISIBLE];
     const gm_field *label = s->label != NULL ? &fields[s->label_place] : &none;
-    const int wanted = gm_folds_wants(&s->folds, label->text, label->length, e);
+    const int wanted = gm_folds_wants_text(&s->folds, label->text, label->length, e);
     if (wanted < 0 || add_values(s, fields, wanted > 0, e) < 0) return -1;
     if (s->label == NULL || add_class(s, label->text, label->length, wanted > 0 ? 1 : 0, e) == 0) return 0;
     return gm_fail_within(e, "column '%s': ", gm_visible_text(s->label, shown));
