@@ -210,8 +210,14 @@ static void report(const init *s) {
     putchar('\n');
 }
 
-/* Classes that only the fold has that was held out. */
+/* Columns without a value, and classes that only the fold has that was held out. */
 static void warn(const char *tool, const gm_schema *schema) {
+    for (size_t i = 0; schema && i < schema->column_count; i++) {
+        const gm_column *c = &schema->columns[i];
+        if (c->missing == schema->rows)
+            gm_say(tool, "column '%.40s' is empty in every row%s: nothing can be learnt of it", c->name,
+                   schema->held_out.count ? " that is not held out" : "");
+    }
     for (size_t i = 0; schema && i < schema->class_count; i++)
         if (!schema->class_rows[i])
             gm_say(tool, "class '%.40s' cannot be learnt: all of its rows are held out", schema->classes[i]);

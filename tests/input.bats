@@ -201,6 +201,14 @@ P
     gm-batch --label cultivar wine.csv | gm-batch -b 9 --fold 1/5 - | gm-show --csv x | cmp - inside.csv
 }
 
+@test "folds: classes that are equal as numbers are one, in CSV as in a stream" {
+    awk -F, 'NR == 1 { print; next } { sub(/[^,]*$/, NR % 3 == 0 ? "1.0" : NR % 5 == 0 ? "1" : NR % 2 ? "-0" : "0.0"); print }' iris.csv >spelt.csv
+    gm-batch --label species --fold 2/7 spelt.csv | gm-show --csv x >inside.csv
+    gm-batch --label species spelt.csv | gm-batch --fold 2/7 - | gm-show --csv x | cmp - inside.csv
+    gm-init -o spelt.gm --data spelt.csv --label species --scale none --fold 2/7 --hold-out features dense:classes:softmax
+    gm-batch -m spelt.gm --fold 2/7 spelt.csv | gm-show --csv x | cmp - inside.csv
+}
+
 @test "folds that are none" {
     gm_assert_fails 2 "--fold: 'five' is no fold; I/K or I/K:SEED belongs here" gm-batch --fold five wine.csv
     gm_assert_fails 2 "--fold: fold '6/5': folds are numbered from 1 to 5" gm-batch --fold 6/5 wine.csv
@@ -243,6 +251,63 @@ q,0,-1,0
     # drawn rows have holes too
     gm-init -o G.gm --data holes.csv --label k 2 dense:features
     gm-sample -m G.gm -n 200 --csv | tail -n +2 | grep -q '^,'
+}
+
+@test "a column that begins with what is no number is no column of names unawares" {
+    sed 's/,/;/g; 2,$s/\./,/g' iris.csv >german.csv
+    gm_assert_fails 1 "german.csv: line 2, column '$(head -1 iris.csv | cut -d , -f 1)': '5,1' is not a number: numbers have a point (gm-init --categorical COLUMN, if all are names)" \
+        gm-init -o D.gm --data german.csv --separator ';' --label species features dense:classes:softmax
+    for word in 0x10 1e999 inf n/a None . low; do
+        sed "2s:^[^,]*:$word:" iris.csv >first.csv
+        gm_assert_fails 1 "line 2, column '$(head -1 iris.csv | cut -d , -f 1)': '$word' is not a number" \
+            gm-init -o D.gm --data first.csv --label species features dense:classes:softmax
+    done
+    gm-init -o D.gm --data first.csv --label species --missing low features dense:classes:softmax
+    gm-init --force -o D.gm --data first.csv --label species --categorical "$(head -1 iris.csv | cut -d , -f 1)" features dense:classes:softmax
+    # codes, dates and clock times are names
+    printf 'a,b,c,k\n3a,2020-01-02,10:30,x\n7,2020-01-03,9:15,y\n12-B,2021-01-01,11:00,x\n' >codes.csv
+    run gm-init -o codes.gm --data codes.csv --label k features dense:classes:softmax
+    [[ $output == "codes.gm: 3 categorical columns"* ]]
+}
+
+@test "a column that is empty where it is learnt from" {
+    printf 'a,b,k\n1,,x\n2,,y\n3,5,x\n4,,y\n' >hollow.csv
+    for i in 1 2; do
+        gm-init --force -o hollow.gm --data hollow.csv --label k --fold $i/2 --hold-out features dense:classes:softmax 2>>said >/dev/null
+        gm-batch -m hollow.gm hollow.csv >/dev/null 2>>said
+    done
+    gm_assert_equal "$(cat said)" "gm-init: column 'b' is empty in every row that is not held out: nothing can be learnt of it"
+    gm-init --force -o hollow.gm --data <(sed 's/,5/,/' hollow.csv) features dense:1 2>said
+    gm_assert_equal "$(cat said)" "gm-init: column 'b' is empty in every row: nothing can be learnt of it"
+}
+
+@test "columns without a name of their own, as pandas and R write them" {
+    gm-init -o iris.gm --data iris.csv --label species features dense:classes:softmax
+    gm-batch -m iris.gm iris.csv | gm-show --csv x >expected
+    awk -F, 'NR == 1 { print "," $0 ",more,more,"; next } { print NR "," $0 ",7,8," }' iris.csv >pandas.csv
+    gm-batch -m iris.gm pandas.csv | gm-show --csv x | cmp - expected
+    gm_assert_fails 1 "pandas.csv: line 1: column 1 has no name (if it only numbers the rows, leave it out)" gm-init -o D.gm --data pandas.csv features dense:1
+    gm_assert_fails 1 "columns 6 and 7 are both named 'more'" gm-init -o D.gm --data <(cut -d , -f 2-8 pandas.csv) features dense:1
+    gm_assert_fails 1 "pandas.csv: more than one column is named 'more'" gm-classify -m iris.gm --id more pandas.csv
+    sed '1s/more/species/' pandas.csv >twice.csv
+    gm_assert_fails 1 "twice.csv: more than one column is named 'species'" gm-classify -m iris.gm twice.csv
+}
+
+@test "blank lines: rows of a table of one column, skipped in others unless rows are counted" {
+    printf 'a\n1\n3\n\n2\n' >one.csv
+    gm-init -o one.gm --data one.csv --scale none features dense:2:softmax
+    gm_assert_equal "$(gm-batch -m one.gm one.csv | gm-show --csv x)" "x_0,x_1
+1,0
+3,0
+2,1
+2,0"
+    gm-init -o iris.gm --data iris.csv --label species features dense:classes:softmax
+    { head -3 iris.csv; echo; tail -n +4 iris.csv; echo; } >blank.csv
+    gm-classify -m iris.gm blank.csv | cmp - <(gm-classify -m iris.gm iris.csv)
+    gm-classify -m iris.gm --keep-going blank.csv >kept 2>said && false
+    gm_assert_equal "$(sed -n 4p kept | tr -d ,)" ""
+    gm_assert_equal "$(wc -l <kept)" 152
+    grep -q "^gm-classify: 1 row could not be used; .*blank.csv: line 4: another number of fields" said
 }
 
 @test "categories: said by the user, unknown ones counted, empty ones kept" {

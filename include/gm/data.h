@@ -19,14 +19,20 @@ typedef struct gm_field {
 
 /* RFC 4180 through libcsv: a separator, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is
  * for messages. The first row is the header, unless the form has none. A row with another number of fields, an unclosed
- * quote (named by the line where it opened) and a field above 1 MiB are errors that name the line. Reads `fd` in
- * blocks; holds one block of rows. The reader does not own fd. */
+ * quote (named by the line where it opened) and a field above 1 MiB are errors that name the line. Blank lines
+ * are skipped; but in a table of one column they are rows with an empty field, and to a tolerant form rows with another
+ * number of fields, if a line is behind them. Reads `fd` in blocks; holds one block of rows. The reader does not own
+ * fd. */
 GM_MUST_USE gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e);
 void gm_csv_free(gm_csv *c);
 size_t gm_csv_columns(const gm_csv *c);
-const char *gm_csv_column(const gm_csv *c, size_t i);
+const char *gm_csv_column(const gm_csv *c, size_t i); /* "" for one without a name of its own */
 /* The column's index, or -1. Without a header, columns also have numbers: 1 is the first, -1 the last. */
 long gm_csv_find(const gm_csv *c, const char *name);
+/* 0 if every column of the header has a name of its own; -1 with the first that has not. */
+GM_MUST_USE int gm_csv_check_names(const gm_csv *c, gm_error *e);
+/* -1 if several columns have this name; gm_csv_find then finds the first. */
+GM_MUST_USE int gm_csv_check_name(const gm_csv *c, const char *name, gm_error *e);
 /* Next row: 1 with *fields (columns of them, good until the next call; NULL for a row with another number of fields,
  * which is no error if the form is tolerant) and *line (where the row begins, from 1); 0 at the end; -1. Answers with
  * whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */

@@ -89,7 +89,9 @@ typedef struct gm_scan_choice {
 
 /* Reads data once and describes it. Files: CSV files with equal headers, or IDX files (.gz too): pictures, and one of
  * rank 1 for the labels. A column is numeric if its first value that is there is a number; after that a word in it is
- * an error. A label column may hold anything. */
+ * an error. If that is a word it is categorical, and an error if it holds what looks like measurements (gm-init(1)),
+ * held out or not. A label column may hold anything. A column without a value is numeric, 0, and missing in all rows.
+ */
 GM_MUST_USE gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e);
 
 /* True if both encode every row alike: columns in the same order, categories, classes, and what the scaling uses. */

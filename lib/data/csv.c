@@ -34,9 +34,11 @@ struct gm_csv {
     bool ended;  /* the file is */
     bool quotes; /* a quote was seen: a field may hold line ends */
     gm_splitter splitter;
-    bool header_done; /* columns are known */
-    gm_lexicon columns;
-    char *arena; /* texts of `fields` */
+    bool header_done;        /* columns are known */
+    gm_lexicon columns;      /* a column without a name, or with one that another has, under what cannot be found */
+    gm_lexicon twice;        /* names that several columns have */
+    gm_error header_trouble; /* the first of such columns, or "" */
+    char *arena;             /* texts of `fields` */
     size_t arena_used, arena_capacity;
     gm_field *fields; /* of complete rows, then of the row that is being read */
     size_t field_count, field_capacity;
@@ -44,6 +46,8 @@ struct gm_csv {
     size_t row_arena;  /* where its texts begin */
     uint64_t line;     /* where the next field begins, from 1 */
     uint64_t row_line; /* where the row that is being read begins */
+    bool blank;        /* a blank line that is a row, if it is not the last line of the file */
+    uint64_t blank_line;
     bool after_return; /* the last row ended with CR: a LF that follows is no line of its own */
     uint64_t *lines;   /* of the complete rows */
     size_t row_count, line_capacity;
@@ -85,20 +89,6 @@ static void keep_field(gm_csv *c, const char *text, size_t n) {
     c->arena_used += n + 1;
 }
 
-static void on_field(void *text, size_t n, void *context) {
-    gm_csv *c = context;
-    if (c->failed) return;
-    if (c->row_fields == 0) c->row_line = c->line;
-    if (c->row_fields < (c->header_done ? c->columns.count : FIELDS_MAX)) {
-        keep_field(c, text, n);
-        if (c->arena_used - c->row_arena > ROW_MAX) fail_at(c, c->row_line, "a row above 64 MiB");
-    } else if (!c->header_done) {
-        fail_at(c, c->row_line, "more than 65536 columns");
-    }
-    c->row_fields++;
-    if (c->quotes) c->line += line_ends(text, n);
-}
-
 /* Columns are c1, c2, ...; the row stays a row. */
 static void count_columns(gm_csv *c) {
     char name[32];
@@ -115,29 +105,55 @@ static const char *hint(const gm_field *field) {
     return gm_parse_double_n(field->text, field->length, &number) ? "; has the file no header?" : "";
 }
 
-static void take_header(gm_csv *c) {
-    char shown[GM_VISIBLE];
-    for (size_t i = 0; i < c->row_fields && !c->failed; i++) {
-        const gm_field *field = &c->fields[i];
-        if (field->length == 0 || field->length > GM_COLUMN_NAME_MAX) {
-            gm_fail(&c->trouble, "%s: line %llu: column %zu %s", c->name, (unsigned long long)c->row_line, i + 1,
-                    field->length == 0 ? "has no name (if it only numbers the rows, leave it out)"
-                                       : "has a name of more than 256 bytes");
-            c->failed = true;
-            return;
-        }
-        const long at = gm_lexicon_add(&c->columns, field->text, field->length, &c->trouble);
-        if (at >= 0 && (size_t)at < i) {
-            gm_fail(&c->trouble, "%s: line %llu: columns %ld and %zu are both named '%s'%s", c->name,
-                    (unsigned long long)c->row_line, at + 1, i + 1, gm_visible(field->text, field->length, shown),
-                    hint(field));
-        }
-        c->failed = at < 0 || (size_t)at < i;
+/* A column without a name of its own, which only who needs all names, or this one, minds. No text from a file has a
+ * NUL. */
+static int add_unnamed(gm_csv *c, size_t i, long at) {
+    const gm_field *field = &c->fields[i];
+    char shown[GM_VISIBLE], stand_in[32] = "";
+    gm_error said;
+    gm_visible(field->text, field->length, shown);
+    if (field->length == 0) {
+        gm_fail(&said, "%s: line %llu: column %zu has no name (if it only numbers the rows, leave it out)", c->name,
+                (unsigned long long)c->row_line, i + 1);
+    } else {
+        gm_fail(&said, "%s: line %llu: columns %ld and %zu are both named '%s'%s", c->name,
+                (unsigned long long)c->row_line, at + 1, i + 1, shown, hint(field));
     }
+    if (c->header_trouble.text[0] == '\0') c->header_trouble = said;
+    if (field->length > 0 && gm_lexicon_add(&c->twice, field->text, field->length, &c->trouble) < 0) return -1;
+    const int length = snprintf(stand_in + 1, sizeof stand_in - 1, "%zu", i);
+    return gm_lexicon_add(&c->columns, stand_in, 1 + (size_t)length, &c->trouble) < 0 ? -1 : 0;
+}
+
+static int add_column(gm_csv *c, size_t i) {
+    const gm_field *field = &c->fields[i];
+    if (field->length > GM_COLUMN_NAME_MAX) {
+        return gm_fail(&c->trouble, "%s: line %llu: column %zu has a name of more than 256 bytes", c->name,
+                       (unsigned long long)c->row_line, i + 1);
+    }
+    const long at = field->length > 0 ? gm_lexicon_find(&c->columns, field->text, field->length) : -1;
+    if (field->length == 0 || at >= 0) return add_unnamed(c, i, at);
+    return gm_lexicon_add(&c->columns, field->text, field->length, &c->trouble) < 0 ? -1 : 0;
+}
+
+static void take_header(gm_csv *c) {
+    for (size_t i = 0; i < c->row_fields && !c->failed; i++) c->failed = add_column(c, i) < 0;
     if (c->failed) return;
     c->header_done = true;
     c->field_count = 0;
     c->arena_used = 0;
+}
+
+int gm_csv_check_names(const gm_csv *c, gm_error *e) {
+    if (c->header_trouble.text[0] == '\0') return 0;
+    *e = c->header_trouble;
+    return -1;
+}
+
+int gm_csv_check_name(const gm_csv *c, const char *name, gm_error *e) {
+    char shown[GM_VISIBLE];
+    if (gm_lexicon_find(&c->twice, name, strlen(name)) < 0) return 0;
+    return gm_fail(e, "%s: more than one column is named '%s'", c->name, gm_visible_text(name, shown));
 }
 
 static void keep_row(gm_csv *c) {
@@ -169,12 +185,49 @@ static void end_row(gm_csv *c) {
     c->row_fields = 0;
 }
 
+/* The row that the last blank line was. No field of the row behind it was kept yet. */
+static void give_blank(gm_csv *c) {
+    c->blank = false;
+    c->row_line = c->blank_line;
+    c->row_fields = c->columns.count == 1 ? 1 : 0;
+    if (c->row_fields == 1) keep_field(c, (const char[SMALL]){""}, 0);
+    end_row(c);
+}
+
+static void note_blank(gm_csv *c, uint64_t line) {
+    if (!c->header_done || (c->columns.count > 1 && !c->form.tolerant)) return;
+    if (c->blank) give_blank(c);
+    c->blank = true;
+    c->blank_line = line;
+}
+
+static void on_field(void *text, size_t n, void *context) {
+    gm_csv *c = context;
+    if (c->failed) return;
+    if (c->row_fields == 0) {
+        if (c->blank) give_blank(c);
+        c->row_line = c->line;
+    }
+    if (c->row_fields < (c->header_done ? c->columns.count : FIELDS_MAX)) {
+        keep_field(c, text, n);
+        if (c->arena_used - c->row_arena > ROW_MAX) fail_at(c, c->row_line, "a row above 64 MiB");
+    } else if (!c->header_done) {
+        fail_at(c, c->row_line, "more than 65536 columns");
+    }
+    c->row_fields++;
+    if (c->quotes) c->line += line_ends(text, n);
+}
+
 /* `end` is the byte that ended the row, -1 at the end of the file. Blank lines come here too. */
 static void on_row(int end, void *context) {
     gm_csv *c = context;
     if (c->failed) return;
     const bool second_half = c->row_fields == 0 && end == '\n' && c->after_return;
-    if (c->row_fields > 0) end_row(c);
+    if (c->row_fields > 0) {
+        end_row(c);
+    } else if (!second_half && end >= 0) {
+        note_blank(c, c->line);
+    }
     if (!second_half) c->line++;
     c->after_return = end == '\r';
 }
@@ -235,6 +288,15 @@ static void parse_bytes(gm_csv *c, const unsigned char *bytes, size_t n) {
     if (!c->failed && done != n) explain(c);
 }
 
+/* The row was cut already: its first field is where the blank one's goes. */
+static void give_blank_before(gm_csv *c) {
+    const gm_field first = c->fields[c->field_count];
+    const size_t found = c->row_fields;
+    give_blank(c);
+    c->fields[c->field_count] = first;
+    c->row_fields = found;
+}
+
 /* Whole lines without quotes, the last of which ends with LF. */
 static void split_lines(gm_csv *c, char *bytes, size_t n) {
     const size_t columns = c->columns.count;
@@ -244,8 +306,13 @@ static void split_lines(gm_csv *c, char *bytes, size_t n) {
     while (bytes < end && !c->failed) {
         char *const line = bytes;
         bytes = gm_split_line(&c->splitter, line, c->fields + c->field_count, columns, &c->row_fields);
-        c->row_line = c->line++;
-        if (c->row_fields == 0) continue;
+        const uint64_t here = c->line++;
+        if (c->row_fields == 0) {
+            note_blank(c, here);
+            continue;
+        }
+        if (c->blank) give_blank_before(c);
+        c->row_line = here;
         c->field_count += c->row_fields < columns ? c->row_fields : columns;
         end_row(c);
     }
@@ -378,6 +445,7 @@ void gm_csv_free(gm_csv *c) {
     if (c == NULL) return;
     csv_free(&c->parser);
     gm_lexicon_free(&c->columns);
+    gm_lexicon_free(&c->twice);
     free(c->name);
     free(c->block);
     free(c->arena);
@@ -409,11 +477,11 @@ const char *gm_csv_doubt(const gm_csv *c) {
 }
 
 int gm_csv_no_column(const gm_csv *c, const char *file, const char *what, const char *name, gm_error *e) {
-    const char **names = gm_new(c->columns.count + 1, sizeof *names, e);
+    const char **names = gm_new_zeroed(c->columns.count + 1, sizeof *names, e);
     char shown[GM_VISIBLE], proposed[GM_VISIBLE];
     if (names == NULL) return -1;
-    for (size_t i = 0; i < c->columns.count; i++) names[i] = c->columns.items[i].text;
-    names[c->columns.count] = NULL;
+    for (size_t i = 0, count = 0; i < c->columns.count; i++)
+        if (c->columns.items[i].text[0] != '\0') names[count++] = c->columns.items[i].text;
     const char *meant = gm_did_you_mean(name, names);
     free(names);
     gm_visible_text(name, shown);

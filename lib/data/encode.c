@@ -108,10 +108,11 @@ static int match_by_name(gm_encoder *n, const gm_csv *csv, const char *file, gm_
     for (size_t i = 0; i < s->column_count; i++) {
         const long at = gm_csv_find(csv, s->columns[i].name);
         if (at < 0) return no_columns(s, csv, file, e);
+        if (gm_csv_check_name(csv, s->columns[i].name, e) < 0) return -1;
         n->codings[i].place = (size_t)at;
     }
     n->label_place = s->label != NULL ? gm_csv_find(csv, s->label) : -1;
-    return 0;
+    return s->label != NULL ? gm_csv_check_name(csv, s->label, e) : 0;
 }
 
 int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool need_label, gm_error *e) {

@@ -71,3 +71,11 @@ int gm_folds_wants(gm_folds *f, const void *class, size_t n, gm_error *e) {
     const bool inside = order[row % folds] == f->fold.index - 1;
     return inside != f->fold.rest;
 }
+
+int gm_folds_wants_text(gm_folds *f, const char *class, size_t n, gm_error *e) {
+    char number[32];
+    double value;
+    if (f->fold.count == 0 || !gm_parse_double_n(class, n, &value)) return gm_folds_wants(f, class, n, e);
+    gm_format_f64(value + 0.0, number); /* -0 is 0 */
+    return gm_folds_wants(f, number, strlen(number), e);
+}

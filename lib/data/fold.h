@@ -19,5 +19,7 @@ void gm_folds_close(gm_folds *f);
 /* 1 if the next row, of this class (n bytes, equal for equal classes; 0 bytes where rows have none), is wanted; 0; -1.
  */
 GM_MUST_USE int gm_folds_wants(gm_folds *f, const void *class, size_t n, gm_error *e);
+/* The same of a class as CSV has it: "1" and "1.0" are one, as they are where class numbers stand for them. */
+GM_MUST_USE int gm_folds_wants_text(gm_folds *f, const char *class, size_t n, gm_error *e);
 
 #endif

@@ -72,6 +72,7 @@ static int open_csv(gm_rows *d, gm_error *e) {
     if (d->choice.id != NULL) {
         const long at = gm_csv_find(d->csv, d->choice.id);
         if (at < 0) return gm_csv_no_column(d->csv, d->name, "column", d->choice.id, e);
+        if (gm_csv_check_name(d->csv, d->choice.id, e) < 0) return -1;
         d->id_place = (size_t)at;
     }
     /* Once rows have labels, all must. */
@@ -109,7 +110,7 @@ static const gm_field no_field = {"", 0};
 
 static int wants_fields(gm_rows *d, const gm_field *fields, gm_error *e) {
     const gm_field *label = fields != NULL && d->encoder.label_place >= 0 ? &fields[d->encoder.label_place] : &no_field;
-    return gm_folds_wants(&d->folds, label->text, label->length, e);
+    return gm_folds_wants_text(&d->folds, label->text, label->length, e);
 }
 
 /* Puts the place before the message; a header where the model's data have none is the likely reason for a word. */

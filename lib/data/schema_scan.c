@@ -4,6 +4,7 @@
 #include "csv_ahead.h"
 #include "encode.h"
 #include "fold.h"
+#include "lookalike.h"
 #include "missing.h"
 #include "source.h"
 #include "text.h"
@@ -23,6 +24,13 @@ typedef struct column_scan {
     bool integer;
     double minimum, maximum, mean, squares; /* squares: sum of (value - mean)^2 */
     gm_lexicon words;                       /* categories; marks of missing numbers while it is undecided */
+    /* Of a column that is categorical because it began with a word, over all rows, held out or not. */
+    bool forced; /* its kind was said: nothing is in doubt */
+    size_t numbers, others;
+    bool names;             /* some of the others may be no stand-in for a number */
+    char first[GM_VISIBLE]; /* the first text that is no number, and where it stands */
+    const char *first_file;
+    uint64_t first_line;
 } column_scan;
 
 typedef struct scan {
@@ -37,7 +45,9 @@ typedef struct scan {
     size_t class_capacity;
     gm_folds folds;
     gm_missing missing;
-    size_t rows; /* of those that are wanted */
+    size_t rows;      /* of those that are wanted */
+    const char *file; /* of the row at hand, and its line */
+    uint64_t line;
 } scan;
 
 static void scan_free(scan *s) {
@@ -68,6 +78,7 @@ static int force_kind(scan *s, const gm_csv *csv, const char *file, const gm_nam
         if (c->kind != UNDECIDED && c->kind != kind)
             return gm_fail_usage(e, "column '%s' cannot be numeric and categorical", shown);
         c->kind = kind;
+        c->forced = true;
     }
     return 0;
 }
@@ -106,7 +117,7 @@ static int match_label(scan *s, const gm_csv *csv, const char *file, gm_error *e
 static int match_columns(scan *s, const gm_csv *csv, const char *file, const char *first, gm_error *e) {
     char shown[GM_VISIBLE];
     const size_t count = gm_csv_columns(csv);
-    if (match_label(s, csv, file, e) < 0) return -1;
+    if (gm_csv_check_names(csv, e) < 0 || match_label(s, csv, file, e) < 0) return -1;
     if (s->columns == NULL && take_columns(s, csv, file, e) < 0) return -1;
     for (size_t i = 0; i < s->names.count; i++) {
         const long at = gm_csv_find(csv, s->names.items[i].text);
@@ -137,34 +148,81 @@ static void add_number(column_scan *c, double value) {
     c->squares += before * (value - c->mean);
 }
 
+/* names: unless the column is said to be one of names. */
+static int not_a_number(const char *shown, gm_likeness likeness, bool names, gm_error *e) {
+    static const char *const hints[][2] = {
+        [GM_LIKE_WORD] = {"", " (gm-init --categorical COLUMN, if all are names)"},
+        [GM_LIKE_ABSENT] = {" (gm-init --missing TEXT, if it stands for none)",
+                            " (gm-init --missing TEXT, if it stands for none; --categorical COLUMN, if all are names)"},
+        [GM_LIKE_COMMA] = {": numbers have a point",
+                           ": numbers have a point (gm-init --categorical COLUMN, if all are names)"},
+        [GM_LIKE_HEX] = {"", " (gm-init --categorical COLUMN, if all are names)"},
+    };
+    return gm_fail(e, "'%s' is not a number%s", shown, hints[likeness][names ? 1 : 0]);
+}
+
+/* A column that began with a word holds numbers, for the most part or but for what stands for none. */
+static bool is_doubtful(const column_scan *c) {
+    if (c->kind != CATEGORICAL || c->forced || c->numbers == 0) return false;
+    return !c->names || c->numbers > c->others;
+}
+
+static int refuse_doubtful(const column_scan *c, const char *name, gm_error *e) {
+    char shown[GM_VISIBLE];
+    not_a_number(c->first, GM_LIKE_ABSENT, true, e);
+    return gm_fail_within(e, "%s: line %llu, column '%s': ", c->first_file, (unsigned long long)c->first_line,
+                          gm_visible_text(name, shown));
+}
+
 static int add_category(column_scan *c, const gm_field *field, gm_error *e) {
     if (field->length > GM_CATEGORY_TEXT_MAX)
         return gm_fail(e, "a category of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
     if (gm_lexicon_add(&c->words, field->text, field->length, e) < 0) return -1;
     if (c->words.count <= GM_CATEGORIES_MAX) return 0;
+    if (is_doubtful(c)) return not_a_number(c->first, GM_LIKE_ABSENT, true, e);
     return gm_fail(e, "more than %zu categories; if it is an identifier, leave it out", GM_CATEGORIES_MAX);
 }
 
-/* The first value that is no mark of a missing number says what the column is; marks before it are categories if that
- * is a word. */
-static int add_value(column_scan *c, const gm_missing *missing, const gm_field *field, gm_error *e) {
-    double value = 0;
+/* A value of a column that holds words so far. */
+static int count_word(column_scan *c, const scan *s, const gm_field *field, bool number, gm_error *e) {
     char shown[GM_VISIBLE];
-    if (c->kind == CATEGORICAL) return add_category(c, field, e);
-    const bool number = gm_parse_double_n(field->text, field->length, &value);
-    if ((!number || missing->numbers) && gm_missing_is(missing, field->text, field->length)) {
-        c->missing++;
-        return c->kind == UNDECIDED ? add_category(c, field, e) : 0;
-    }
     if (number) {
-        if (c->kind == UNDECIDED) gm_lexicon_free(&c->words);
-        c->kind = NUMERIC;
-        add_number(c, value);
+        c->numbers++;
         return 0;
     }
-    if (c->kind == NUMERIC) return gm_fail(e, "'%s' is not a number", gm_visible(field->text, field->length, shown));
-    c->kind = CATEGORICAL;
-    return add_category(c, field, e);
+    if (c->others++ == 0) {
+        gm_visible(field->text, field->length, c->first);
+        c->first_file = s->file;
+        c->first_line = s->line;
+    }
+    if (gm_lexicon_find(&c->words, field->text, field->length) >= 0) return 0; /* looked at before */
+    const gm_likeness likeness = gm_likeness_of(field->text);
+    c->names = c->names || likeness == GM_LIKE_WORD;
+    if (likeness != GM_LIKE_COMMA && likeness != GM_LIKE_HEX) return 0;
+    return not_a_number(gm_visible(field->text, field->length, shown), likeness, true, e);
+}
+
+/* The first value that is no mark of a missing number says what the column is, be its row wanted or not; marks before
+ * it are categories if that is a word. */
+static int add_value(column_scan *c, const scan *s, const gm_field *field, bool wanted, gm_error *e) {
+    double value = 0;
+    char shown[GM_VISIBLE];
+    if (c->kind == CATEGORICAL && c->forced) return wanted ? add_category(c, field, e) : 0;
+    const bool number = gm_parse_double_n(field->text, field->length, &value);
+    if ((!number || s->missing.numbers) && gm_missing_is(&s->missing, field->text, field->length)) {
+        if (wanted) c->missing++;
+        return c->kind != NUMERIC && wanted ? add_category(c, field, e) : 0;
+    }
+    if (c->kind == UNDECIDED) {
+        if (number) gm_lexicon_free(&c->words);
+        c->kind = number ? NUMERIC : CATEGORICAL;
+    }
+    if (c->kind == CATEGORICAL)
+        return count_word(c, s, field, number, e) == 0 && (!wanted || add_category(c, field, e) == 0) ? 0 : -1;
+    if (!number)
+        return not_a_number(gm_visible(field->text, field->length, shown), gm_likeness_of(field->text), false, e);
+    if (wanted) add_number(c, value);
+    return 0;
 }
 
 static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error *e) {
@@ -180,33 +238,33 @@ static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error 
     return 0;
 }
 
-static int add_values(scan *s, const gm_field *fields, gm_error *e) {
+static int add_values(scan *s, const gm_field *fields, bool wanted, gm_error *e) {
     char shown[GM_VISIBLE];
     for (size_t i = 0; i < s->names.count; i++) {
-        if (add_value(&s->columns[i], &s->missing, &fields[s->columns[i].place], e) == 0) continue;
+        if (add_value(&s->columns[i], s, &fields[s->columns[i].place], wanted, e) == 0) continue;
         return gm_fail_within(e, "column '%s': ", gm_visible_text(s->names.items[i].text, shown));
     }
-    s->rows++;
+    s->rows += wanted ? 1 : 0;
     return 0;
 }
 
-/* Of a row that is not of the fold only the class counts, and that not as a row. */
+/* Of a row that is not of the fold only the class and the columns' kinds count: so each fold has the same. */
 static int add_row(scan *s, const gm_field *fields, gm_error *e) {
     static const gm_field none = {"", 0};
     char shown[GM_VISIBLE];
     const gm_field *label = s->label != NULL ? &fields[s->label_place] : &none;
-    const int wanted = gm_folds_wants(&s->folds, label->text, label->length, e);
-    if (wanted < 0 || (wanted > 0 && add_values(s, fields, e) < 0)) return -1;
+    const int wanted = gm_folds_wants_text(&s->folds, label->text, label->length, e);
+    if (wanted < 0 || add_values(s, fields, wanted > 0, e) < 0) return -1;
     if (s->label == NULL || add_class(s, label->text, label->length, wanted > 0 ? 1 : 0, e) == 0) return 0;
     return gm_fail_within(e, "column '%s': ", gm_visible_text(s->label, shown));
 }
 
 static int scan_rows(scan *s, gm_csv *csv, const char *file, gm_error *e) {
     const gm_field *fields;
-    uint64_t line;
     int got;
-    while ((got = gm_csv_next(csv, &fields, &line, e)) > 0) {
-        if (add_row(s, fields, e) < 0) return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)line);
+    s->file = file;
+    while ((got = gm_csv_next(csv, &fields, &s->line, e)) > 0) {
+        if (add_row(s, fields, e) < 0) return gm_fail_within(e, "%s: line %llu, ", file, (unsigned long long)s->line);
     }
     return got;
 }
@@ -232,6 +290,8 @@ static int scan_csv(scan *s, char *const *files, size_t file_count, int first_fd
     for (size_t i = 0; i < file_count; i++) {
         if (scan_csv_file(s, files[i], i == 0 ? first_fd : -1, gm_data_name(files[0]), e) < 0) return -1;
     }
+    for (size_t i = 0; i < s->names.count; i++)
+        if (is_doubtful(&s->columns[i])) return refuse_doubtful(&s->columns[i], s->names.items[i].text, e);
     return 0;
 }
 
@@ -239,8 +299,6 @@ static int scan_csv(scan *s, char *const *files, size_t file_count, int first_fd
 
 static int finish_column(column_scan *c, gm_column *out, gm_error *e) {
     char shown[GM_VISIBLE];
-    if (c->kind == UNDECIDED || (c->kind == NUMERIC && c->values == 0))
-        return gm_fail(e, "column '%s' is empty in every row", gm_visible_text(out->name, shown));
     if (c->kind == CATEGORICAL) {
         const size_t count = c->words.count;
         out->categories = gm_lexicon_take(&c->words, e);
@@ -251,6 +309,7 @@ static int finish_column(column_scan *c, gm_column *out, gm_error *e) {
     }
     out->missing = c->missing;
     out->features = c->missing > 0 ? 2 : 1;
+    if (c->values == 0) return 0; /* nothing is known of it: the one value 0 */
     out->integer = c->integer;
     out->minimum = c->minimum;
     out->maximum = c->maximum;

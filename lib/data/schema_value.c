@@ -285,7 +285,7 @@ static int get_missing(gm_schema *s, const gm_value *map, gm_error *e) {
     if (v->kind != GM_ARRAY || v->length != s->column_count) return gm_fail(e, "'missing' is of a wrong length");
     for (size_t i = 0; i < s->column_count; i++) {
         const gm_value *one = v->items[i];
-        if (one->kind != GM_INT || one->integer < 0 || one->integer >= (int64_t)s->rows)
+        if (one->kind != GM_INT || one->integer < 0 || one->integer > (int64_t)s->rows)
             return gm_fail(e, "'missing': no count of rows for column %zu", i);
         s->columns[i].missing = (size_t)one->integer;
     }
