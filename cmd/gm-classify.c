@@ -157,7 +157,8 @@ static int open_rows(classify *s, const gm_call *call, gm_error *e) {
     gm_data_choice choice = {.need_label = s->eval || s->calibrate,
                              .max_tensor = call->max_tensor,
                              .id = s->id,
-                             .keep_going = s->keep_going};
+                             .keep_going = s->keep_going,
+                             .may_be_empty = !s->eval && !s->calibrate};
     if (s->fold && gm_fold_parse(s->fold, &choice.fold, e) != 0) return gm_fail_within(e, "--fold: ");
     choice.fold.rest = s->hold_out;
     s->source = gm_rows_open(named ? call->arguments : standard_input, named ? (size_t)call->argument_count : 1,

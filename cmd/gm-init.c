@@ -188,10 +188,11 @@ static void put_count(size_t n, const char *what) {
 
 static void put_classes(const gm_schema *schema) {
     enum { NAMED = 20 };
+    char shown[GM_VISIBLE];
     if (!schema->class_count) return;
     printf("%zu classes (", schema->class_count);
     for (size_t i = 0; i < schema->class_count && i < NAMED; i++)
-        printf("%s%.40s %zu", i ? ", " : "", schema->classes[i], schema->class_rows[i]);
+        printf("%s%s %zu", i ? ", " : "", gm_visible_text(schema->classes[i], shown), schema->class_rows[i]);
     fputs(schema->class_count > NAMED ? ", ...), " : "), ", stdout);
 }
 
@@ -212,15 +213,17 @@ static void report(const init *s) {
 
 /* Columns without a value, and classes that only the fold has that was held out. */
 static void warn(const char *tool, const gm_schema *schema) {
+    char shown[GM_VISIBLE];
     for (size_t i = 0; schema && i < schema->column_count; i++) {
         const gm_column *c = &schema->columns[i];
         if (c->missing == schema->rows)
-            gm_say(tool, "column '%.40s' is empty in every row%s: nothing can be learnt of it", c->name,
-                   schema->held_out.count ? " that is not held out" : "");
+            gm_say(tool, "column '%s' is empty in every row%s: nothing can be learnt of it",
+                   gm_visible_text(c->name, shown), schema->held_out.count ? " that is not held out" : "");
     }
     for (size_t i = 0; schema && i < schema->class_count; i++)
         if (!schema->class_rows[i])
-            gm_say(tool, "class '%.40s' cannot be learnt: all of its rows are held out", schema->classes[i]);
+            gm_say(tool, "class '%s' cannot be learnt: all of its rows are held out",
+                   gm_visible_text(schema->classes[i], shown));
 }
 
 static int init_process(gm_call *call, gm_record *r, gm_error *e) {

@@ -108,7 +108,9 @@ P
 
 @test "names of classes: two words a line, no two alike; no control characters; JSON is JSON" {
     printf 'a,c\n1,a b\n2,a_b\n3,a_b_0\n4,e\033[1m\n5,\xc3\xa9\n6,z\xff\xc3\n7,z\xed\xa0\x80\n8,\xf0\x9f\x98\x80\n' >odd.csv
-    gm-init -o odd.gm --data odd.csv --label c features dense:classes:softmax >/dev/null
+    gm-init -o odd.gm --data odd.csv --label c features dense:classes:softmax >made
+    gm_assert_equal "$(tr -d '\n' <made | tr -cd '\000-\037\177')" ""
+    grep -q 'e?\[1m 1' made
     gm-classify -m odd.gm --eval --confusion odd.csv >figures
     gm_assert_equal "$(grep -c '^precision_' figures)" 8
     gm_assert_equal "$(awk '/^(precision|recall)_/ { print $1 }' figures | sort -u | wc -l)" 16
@@ -392,6 +394,16 @@ P
     gm_assert_equal "$(gm-classify -m wine.gm --id probability other.csv | head -1)" "probability,cultivar,predicted_probability"
 }
 
+@test "a header and no rows: a header" {
+    wine dense:classes:softmax
+    head -1 wine.csv >none.csv
+    gm_assert_equal "$(gm-classify -m wine.gm none.csv)" cultivar,probability
+    gm_assert_equal "$(head -1 wine.csv | gm-classify -m wine.gm --id ash --keep-going)" ash,cultivar,probability
+    gm-classify -m wine.gm none.csv wine.csv none.csv | cmp - <(gm-classify -m wine.gm wine.csv)
+    gm_assert_fails 1 "no rows" gm-classify -m wine.gm --eval none.csv
+    gm_assert_fails 1 "empty file" gm-classify -m wine.gm /dev/null
+}
+
 @test "many rows in memory that does not grow" {
     [ -z "${GM_SANITIZED:-}" ] || skip "sanitizers keep memory"
     wine dense:classes:softmax
@@ -490,6 +502,18 @@ P
     run -1 --separate-stderr gm-classify -m wine.gm --keep-going --id cultivar --proba many.csv
     gm_assert_equal "$(sed -n '50,51p' <<<"$output")" "A,,,,
 ,,,,"
+    printf 'k,a,b,c\nk1,1,2,red\nk2,2,1,blue\n' >tiny.csv
+    cut -d, -f2-4 tiny.csv >train.csv
+    gm-init -o tiny.gm --data train.csv --label c features dense:classes:softmax >/dev/null
+    for quote in '' '"'; do
+        printf 'k,a,b,c\nk1,1,2,red\nk4,1,2\n%sk5%s,1,2,red,4\nk6\nk7,2,1,blue\n' "$quote" "$quote" >ragged.csv
+        for way in cat 'stdbuf -o0 sed -u b'; do
+            run -1 --separate-stderr bash -c "$way ragged.csv | gm-classify -m tiny.gm --keep-going --id k | cut -d, -f1,2 | tr '\n' ' '; exit \${PIPESTATUS[1]}"
+            gm_assert_equal "$output" "k,c k1,red k4, k5, k6, k7,blue "
+        done
+        run -1 --separate-stderr gm-classify -m tiny.gm --keep-going --id c ragged.csv
+        gm_assert_equal "$(cut -d, -f1 <<<"$output" | tr '\n' ' ')" "c red  red  blue "
+    done
     run -1 --separate-stderr gm-classify -m wine.gm --keep-going --eval many.csv
     [ "${lines[0]}" = "rows 174" ]
     { cat many.csv; for _ in $(seq 300); do tail -n +2 many.csv; done; } >long.csv

@@ -33,7 +33,8 @@ long gm_csv_find(const gm_csv *c, const char *name);
 GM_MUST_USE int gm_csv_check_names(const gm_csv *c, gm_error *e);
 /* -1 if several columns have this name; gm_csv_find then finds the first. */
 GM_MUST_USE int gm_csv_check_name(const gm_csv *c, const char *name, gm_error *e);
-/* Next row: 1 with *fields (columns of them, good until the next call; NULL for a row with another number of fields,
+/* A file without rows is an error, unless the form may be empty.
+ * Next row: 1 with *fields (columns of them, good until the next call; NULL for a row with another number of fields,
  * which is no error if the form is tolerant) and *line (where the row begins, from 1); 0 at the end; -1. Answers with
  * whatever rows a read(2) brought: a slow pipe is not waited on for a full block. */
 GM_MUST_USE int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e);
@@ -58,6 +59,7 @@ typedef struct gm_data_choice {
     gm_fold fold;      /* these rows only; needs the label of a schema that knows one */
     const char *id;    /* a CSV column that is carried along as text, or NULL; must outlive the reader */
     bool keep_going;   /* of CSV: a row that cannot be used is given all the same, see gm_rows_unusable */
+    bool may_be_empty; /* of CSV: a file of a header only has no rows, which is no error */
 } gm_data_choice;
 
 /* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema`

@@ -33,7 +33,8 @@ char *gm_fold_text(const gm_fold *fold, char out[48]);
 typedef struct gm_csv_form {
     char separator; /* 0: a comma */
     bool no_header; /* columns are c1, c2, ... */
-    bool tolerant;  /* not of the file but of who reads it: see gm_csv_next */
+    /* not of the file but of who reads it: see gm_csv_next */
+    bool tolerant, may_be_empty;
 } gm_csv_form;
 /* "," ";" "|" or another mark, "tab" or "\t", "space". */
 GM_MUST_USE int gm_separator_parse(const char *text, char *separator, gm_error *e);

@@ -20,10 +20,15 @@
 #define FIELD_MAX ((size_t)1 << 20)
 #define ROW_MAX ((size_t)64 << 20)
 #define FIELDS_MAX (GM_COLUMNS_MAX + 1) /* the label's too */
-#define RAGGED (UINT64_C(1) << 63)      /* in a row's line: its fields are not kept */
 #define SMALL ((size_t)16)              /* fields below this are copied as one piece of this size */
 
 static const unsigned char byte_order_mark[3] = {0xEF, 0xBB, 0xBF};
+
+typedef struct gm_csv_row {
+    uint64_t line;
+    uint32_t fields; /* that are kept */
+    bool ragged;     /* it has another number of them than the header */
+} gm_csv_row;
 
 struct gm_csv {
     int fd;
@@ -40,8 +45,9 @@ struct gm_csv {
     gm_error header_trouble; /* the first of such columns, or "" */
     char *arena;             /* texts of `fields` */
     size_t arena_used, arena_capacity;
-    gm_field *fields; /* of complete rows, then of the row that is being read */
+    gm_field *fields; /* of complete rows, then of the row that is being read: of each as many as columns at most */
     size_t field_count, field_capacity;
+    size_t field_next; /* the first of the row that is to be handed out */
     size_t row_fields; /* fields of the row that is being read, kept or not */
     size_t row_arena;  /* where its texts begin */
     uint64_t line;     /* where the next field begins, from 1 */
@@ -49,10 +55,10 @@ struct gm_csv {
     bool blank;        /* a blank line that is a row, if it is not the last line of the file */
     uint64_t blank_line;
     bool after_return; /* the last row ended with CR: a LF that follows is no line of its own */
-    uint64_t *lines;   /* of the complete rows */
-    size_t row_count, line_capacity;
-    size_t row_next;              /* to be handed out */
-    size_t full_count, full_next; /* the same of the rows that have all fields: only these keep them */
+    size_t row_field;  /* its first field */
+    gm_csv_row *rows;  /* that are complete */
+    size_t row_count, row_capacity;
+    size_t row_next; /* to be handed out */
     uint64_t rows_given;
     bool failed;
     gm_error trouble;
@@ -157,15 +163,9 @@ int gm_csv_check_name(const gm_csv *c, const char *name, gm_error *e) {
 }
 
 static void keep_row(gm_csv *c) {
-    if (c->row_fields == c->columns.count) {
-        c->lines[c->row_count++] = c->row_line;
-        c->full_count++;
-        return;
-    }
-    if (c->form.tolerant) {
-        c->lines[c->row_count++] = c->row_line | RAGGED;
-        c->field_count = c->full_count * c->columns.count;
-        c->arena_used = c->row_arena;
+    const bool ragged = c->row_fields != c->columns.count;
+    if (!ragged || c->form.tolerant) {
+        c->rows[c->row_count++] = (gm_csv_row){c->row_line, (uint32_t)(c->field_count - c->row_field), ragged};
         return;
     }
     gm_fail(&c->trouble, "%s: line %llu: %zu field%s, the %s has %zu", c->name, (unsigned long long)c->row_line,
@@ -182,6 +182,7 @@ static void end_row(gm_csv *c) {
     }
     if (!header && !c->failed) keep_row(c);
     c->row_arena = c->arena_used;
+    c->row_field = c->field_count;
     c->row_fields = 0;
 }
 
@@ -263,12 +264,12 @@ static int reserve(gm_csv *c, size_t n, gm_error *e) {
         }
     }
     if (gm_grow(&c->fields, &c->field_capacity, c->field_count + n + 2, sizeof *c->fields, e) < 0) return -1;
-    return gm_grow(&c->lines, &c->line_capacity, n + 2, sizeof *c->lines, e);
+    return gm_grow(&c->rows, &c->row_capacity, n + 2, sizeof *c->rows, e);
 }
 
 /* All complete rows were handed out: their room is used again, and the begun row moves to the front. */
 static void forget_rows(gm_csv *c) {
-    const size_t first = c->full_count * c->columns.count, begun = c->field_count - first;
+    const size_t first = c->row_field, begun = c->field_count - first;
     const size_t shift = c->row_arena;
     if (c->row_count == 0) return;
     memmove(c->arena, c->arena + shift, c->arena_used - shift);
@@ -279,7 +280,7 @@ static void forget_rows(gm_csv *c) {
     c->arena_used -= shift;
     c->row_arena = 0;
     c->row_count = c->row_next = 0;
-    c->full_count = c->full_next = 0;
+    c->row_field = c->field_next = 0;
 }
 
 /* Bytes for libcsv. */
@@ -450,7 +451,7 @@ void gm_csv_free(gm_csv *c) {
     free(c->block);
     free(c->arena);
     free(c->fields);
-    free(c->lines);
+    free(c->rows);
     free(c);
 }
 
@@ -509,15 +510,22 @@ int gm_csv_next(gm_csv *c, const gm_field **fields, uint64_t *line, gm_error *e)
             *e = c->trouble;
             return -1;
         }
-        if (c->ended && c->rows_given == 0) return gm_fail(e, "%s: no rows behind the header", c->name);
+        if (c->ended && c->rows_given == 0 && !c->form.may_be_empty)
+            return gm_fail(e, "%s: no rows behind the header", c->name);
         if (c->ended) return 0;
         fill(c);
     }
-    const bool full = (c->lines[c->row_next] & RAGGED) == 0;
-    *fields = full ? c->fields + c->full_next++ * c->columns.count : NULL;
-    *line = c->lines[c->row_next++] & ~RAGGED;
+    const gm_csv_row *row = &c->rows[c->row_next++];
+    *fields = row->ragged ? NULL : c->fields + c->field_next;
+    *line = row->line;
+    c->field_next += row->fields;
     c->rows_given++;
     return 1;
+}
+
+const gm_field *gm_csv_given(const gm_csv *c, size_t i) {
+    const size_t fields = c->row_next > 0 ? c->rows[c->row_next - 1].fields : 0;
+    return i < fields ? c->fields + c->field_next - fields + i : NULL;
 }
 
 /* RFC 4180's reasons for quotes, and two of readers: blanks at the ends, which libcsv leaves out, and what would be

@@ -8,6 +8,10 @@
 /* As gm_csv_ready, after reading all that can be read without waiting. */
 bool gm_csv_ready_now(gm_csv *c);
 
+/* Field i of the row that gm_csv_next gave last, also of one with another number of fields than the header; NULL if it
+ * has none there. */
+const gm_field *gm_csv_given(const gm_csv *c, size_t i);
+
 /* Behind a message on columns that are not there: what may be wrong with the file as a whole, or nothing. */
 const char *gm_csv_doubt(const gm_csv *c);
 

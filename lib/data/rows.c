@@ -67,6 +67,7 @@ static void close_file(gm_rows *d) {
 static int open_csv(gm_rows *d, gm_error *e) {
     gm_csv_form form = d->schema->form;
     form.tolerant = d->choice.keep_going;
+    form.may_be_empty = d->choice.may_be_empty;
     d->csv = gm_csv_new(d->fd, d->name, form, e);
     if (d->csv == NULL) return -1;
     if (d->choice.id != NULL) {
@@ -121,8 +122,11 @@ static int bad_row(const gm_rows *d, uint64_t line, gm_error *e) {
                    header ? " (a header? the model's data had none)" : "");
 }
 
-static int keep_id(gm_rows *d, size_t row, const gm_field *field, gm_error *e) {
+/* Of the row at hand, which may have too few fields or too many. */
+static int keep_id(gm_rows *d, size_t row, gm_error *e) {
     if (d->choice.id == NULL) return 0;
+    const gm_field *field = gm_csv_given(d->csv, d->id_place);
+    if (field == NULL) field = &no_field;
     if (gm_grow(&d->ids, &d->id_capacity, row + 1, sizeof *d->ids, e) < 0) return -1;
     if (gm_grow(&d->id_text, &d->id_text_capacity, d->id_used + field->length + 1, 1, e) < 0) return -1;
     memcpy(d->id_text + d->id_used, field->text, field->length + 1);
@@ -195,7 +199,7 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
             return trouble_behind(d, rows, e);
         }
         if (taken == 0) continue;
-        if (keep_id(d, rows, fields != NULL ? &fields[d->id_place] : &no_field, e) < 0) return -1;
+        if (keep_id(d, rows, e) < 0) return -1;
         rows++;
     }
     place_ids(d, rows);
