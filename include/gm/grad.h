@@ -35,10 +35,11 @@ typedef struct gm_input {
 } gm_input;
 GM_MUST_USE int gm_input_check(const gm_input *input, const gm_net *net, size_t rows, gm_error *e);
 
-/* Dropout is active when training; masks are number (operand * rows + row) * units + unit of (seed, DROPOUT, layer,
- * step). */
+/* Dropout is active when training, and batchnorm takes the batch's moments; dropout masks are number (operand * rows +
+ * row) * units + unit of (seed, DROPOUT, layer, step). Gaussian layers draw when drawing: normal number (operand * rows
+ * + row) * latent + unit of (seed, GAUSSIAN, layer, step). */
 typedef struct gm_mode {
-    bool training;
+    bool training, drawing;
     uint64_t seed, step;
 } gm_mode;
 
@@ -46,8 +47,8 @@ typedef struct gm_mode {
 GM_MUST_USE int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode,
                                 float *output, gm_error *e);
 
-/* A term's target: numbers [rows, columns] (columns 1 or the network's outputs) or class numbers [rows]; neither for a
- * number in the text. */
+/* A term's target: numbers [rows, columns] (columns 1 or the network's outputs) or class numbers [rows], of which -1 is
+ * a row without a label; neither for a number in the text. */
 typedef struct gm_target {
     const float *values;
     const int32_t *labels;
@@ -55,8 +56,8 @@ typedef struct gm_target {
 } gm_target;
 
 typedef struct gm_backward {
-    const gm_loss *loss;        /* or NULL: then `cotangent` is d loss / d output of the one input */
-    const float *cotangent;     /* [rows, outputs] */
+    const gm_loss *loss;        /* or NULL */
+    const float *cotangent;     /* or NULL: d loss / d output of the one input, [rows, outputs]; a loss is added */
     size_t rows;                /* of every input */
     const gm_input *inputs;     /* one for each operand of the loss, or one */
     const gm_target *targets;   /* one for each term of the loss */
@@ -64,9 +65,12 @@ typedef struct gm_backward {
                                    class (as many as the outputs, or 2 for a single one) */
     gm_mode mode;
     /* results, each NULL where it is not wanted: */
-    float *const *gradients;       /* for each parameter its numbers: d loss / d parameter, every one written */
+    float *const *gradients;       /* for each parameter its numbers: d loss / d parameter, every one written; of a
+                                      statistic its next value: of batchnorm 0.9 times the one before plus 0.1 times
+                                      the batch's (variance unbiased), operand by operand; the same outside of training */
     float *const *input_gradients; /* for each input NULL or [rows, inputs]: d loss / d input */
     double *value;                 /* the loss (loss != NULL) */
+    float *output;                 /* [rows, outputs] of the first input */
 } gm_backward;
 
 /* Computes the loss and its gradients. Errors: labels outside the classes, targets that do not fit; the results may

@@ -2,11 +2,12 @@
  *
  *   loss  := [sign] term { sign term }          sign := + | -
  *   term  := [number *] name ( arguments )
- *   bce(t,target) ce(t,labels) mse(t,target) mae(t,target) hinge(t,target) sqhinge(t,target) mean(t) prob(t) l1() l2()
+ *   bce(t,target) ce(t,labels) unlike(t,CLASS) mse(t,target) mae(t,target) hinge(t,target) sqhinge(t,target)
+ *   bernoulli(t,target) gaussian(t,target[,DEVIATION]) kl(t) mean(t) prob(t) gp(t,t) l1() l2()
  *   t := NAME | [NAME,NAME,...]   (several tensors are joined, in that order)    target := NUMBER | NAME
- * Each term runs the model on t. A term is a mean over the rows; within a row it is the mean over the units, except
- * that ce sums over the classes and hinge on class numbers sums over the one-against-the-rest problems (Rifkin, Klautau
- * 2004).
+ * Each term runs the model on t. A term is a mean over the rows (on class numbers: over those that have one); within a
+ * row it is the mean over the units, except that ce sums over the classes, hinge on class numbers over the
+ * one-against-the-rest problems (Rifkin, Klautau 2004), and bernoulli, gaussian and kl over the units: nats.
  */
 #ifndef GM_LOSS_H
 #define GM_LOSS_H
@@ -25,6 +26,11 @@ typedef enum gm_term_kind {
     GM_SQHINGE,
     GM_MEAN,
     GM_PROB,
+    GM_UNLIKE,
+    GM_BERNOULLI,
+    GM_NORMAL, /* "gaussian" */
+    GM_KL,
+    GM_GP,
     GM_L1,
     GM_L2
 } gm_term_kind;
@@ -37,10 +43,12 @@ typedef struct gm_operand {
 
 typedef struct gm_term {
     gm_term_kind kind;
-    double weight;  /* with its sign */
-    size_t operand; /* index into gm_loss.operands; unused for l1 and l2 */
-    bool named;     /* the target is a tensor */
-    double number;  /* else this number */
+    double weight;    /* with its sign */
+    size_t operand;   /* index into gm_loss.operands; unused for l1 and l2 */
+    size_t second;    /* gp: the other one */
+    bool named;       /* the target is a tensor */
+    double number;    /* else this number; of ce and unlike a class */
+    double deviation; /* gaussian: standard deviation, 1 where none is given */
     char target[GM_NAME_MAX + 1];
     int column; /* where the term stands in the text, from 1 */
 } gm_term;
@@ -55,11 +63,14 @@ typedef struct gm_loss {
 /* Errors are usage errors: "loss: column 12: unknown term 'bse'; terms are bce ce ...". */
 GM_MUST_USE int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e);
 
-/* That each term fits the network's last layer: ce needs softmax; bce and prob need sigmoid, or a linear output which
- * they take as the logit. */
+/* That each term fits the network: ce and unlike need softmax at its end; bce, bernoulli and prob sigmoid, or a linear
+ * output which they take as the logit; kl a gaussian layer; gp one output, and layers that treat each row alone. */
 GM_MUST_USE int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e);
 
 const char *gm_term_text(gm_term_kind kind);
+
+/* True for terms that run the model on the tensors of `operand` as they are: all but l1, l2 and gp. */
+bool gm_term_runs(gm_term_kind kind);
 
 /* True for the terms that class weights apply to, where their target is class numbers: bce, ce, hinge, sqhinge. */
 bool gm_loss_weighs_classes(gm_term_kind kind);

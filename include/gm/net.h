@@ -28,25 +28,44 @@ typedef enum gm_activation {
 /* Random Fourier features (Rahimi, Recht 2007, algorithm 1): y = sqrt(2 / units) cos(x W + b), W [inputs, units] normal
  * with variance 2 gamma, b uniform in [0, 2 pi), so that y(x) . y(x') approximates exp(-gamma |x - x'|^2). W and b are
  * no parameters: they are a function of the model's seed and are never trained. */
-typedef enum gm_layer_kind { GM_DENSE, GM_DROPOUT, GM_RFF } gm_layer_kind;
+typedef enum gm_layer_kind {
+    GM_DENSE,
+    GM_DROPOUT,
+    GM_RFF,
+    /* A latent variable (Kingma, Welling 2014, section 3): x is [mean, log variance], y = mean + exp(log variance / 2)
+     * e, e standard normal; where nothing is drawn y = mean. `gaussian:20+classes` puts the one-hot class of the
+     * network's input behind it (Sohn, Lee, Yan 2015). */
+    GM_GAUSSIAN,
+    /* Batch normalization (Ioffe, Szegedy 2015, algorithm 1): y = gain (x - mean) / sqrt(variance + 1e-5) + shift; in
+     * training with the batch's moments, each operand of a loss apart, else with the running ones. */
+    GM_BATCHNORM
+} gm_layer_kind;
 
 typedef struct gm_layer {
     gm_layer_kind kind;
-    size_t inputs, units;     /* dropout: units == inputs */
+    size_t number;            /* its place in the network that was parsed: the stream of its random numbers */
+    size_t inputs, units;     /* dropout, batchnorm: units == inputs; gaussian: units == latent + labels */
     gm_activation activation; /* dense */
-    double rate;            /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
-    double gamma;           /* rff */
-    size_t weights, biases; /* dense: indices into gm_net.parameters */
+    bool spectral;            /* dense: W is divided by its largest singular value (Miyato et al. 2018, algorithm 1) */
+    double rate;       /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
+    double gamma;      /* rff */
+    size_t latent;     /* gaussian: inputs / 2 */
+    size_t labels;     /* gaussian: columns of the class behind the latent ones, or 0 */
+    size_t weights;    /* index into gm_net.parameters: dense W, batchnorm gain */
+    size_t biases;     /* dense b, batchnorm shift */
+    size_t statistics; /* batchnorm: running mean, the running variance behind it; spectral: u */
 } gm_layer;
 
 typedef struct gm_parameter {
-    char name[GM_NAME_MAX + 1]; /* "0.W", "0.b" */
+    char
+        name[GM_NAME_MAX + 1]; /* "0.W", "0.b"; batchnorm "1.gain", "1.shift", "1.mean", "1.variance"; spectral "0.u" */
     size_t layer;
     unsigned rank; /* 2: [inputs, units]; 1: [units] */
     size_t shape[2];
     size_t count;
-    size_t offset; /* floats from the start of the block, a multiple of GM_ALIGN / 4 */
-    bool weight;   /* l1() and l2() take weights, not biases */
+    size_t offset;  /* floats from the start of the block, a multiple of GM_ALIGN / 4 */
+    bool weight;    /* l1() and l2() take weights, not biases */
+    bool statistic; /* not trained: where others have a gradient it has its next value, which gm-step puts in place */
 } gm_parameter;
 
 typedef enum gm_part_kind { GM_PART_NUMBERS, GM_PART_FEATURES, GM_PART_CLASSES } gm_part_kind;
@@ -67,7 +86,7 @@ typedef struct gm_net {
     size_t parameter_count;
     gm_parameter *parameters;
     size_t block;   /* floats in a block, alignment included */
-    size_t numbers; /* parameters that count: the sum of the tensors' counts */
+    size_t numbers; /* parameters that are trained: the sum of their tensors' counts */
 } gm_net;
 
 /* What the words `features`, `classes` and `scale` (of rff) stand for; 0: the word cannot be used. */
@@ -76,11 +95,20 @@ typedef struct gm_words {
     double gamma; /* 1 / (features variance), over all numbers of the encoded data */
 } gm_words;
 
-/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dropout:0.3", "rff:1024:0.05";
- * units may be a word). Messages quote the layer and propose the word that was meant. NULL with a message. */
+/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dense:256:leaky:spectral",
+ * "dropout:0.3", "rff:1024:0.05", "batchnorm", "gaussian:20", "gaussian:20+classes"; units may be a word). Messages
+ * quote the layer and propose the word that was meant. NULL with a message. */
 GM_MUST_USE gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words,
                                  gm_error *e);
 void gm_net_free(gm_net *net);
+
+/* Layers first .. first + count - 1 as a network of their own, whose parameters keep their names and their places in
+ * the whole network's block: it runs on that block. Its input: that of the whole if first is 0; the latent columns and
+ * the class behind a gaussian layer; else numbers. NULL with a message if there are no such layers. */
+GM_MUST_USE gm_net *gm_net_cut(const gm_net *net, size_t first, size_t count, gm_error *e);
+
+/* The number of the gaussian layer, or -1. */
+long gm_net_latent(const gm_net *net);
 
 /* The texts that gm_net_parse turns into an equal network with words = {features, classes} of those parts: what model
  * files keep. Part kinds are kept as "features=64", "classes=10". Returns out, or NULL if `size` is too small (64
@@ -92,9 +120,10 @@ const char *gm_activation_text(gm_activation a);
 /* The index of a parameter by name, or -1. */
 long gm_net_parameter(const gm_net *net, const char *name);
 
-/* Initial parameters (biases 0). `init`: "glorot" (uniform in +-sqrt(6 / (inputs + units)); Glorot, Bengio 2010, eq.
- * 16), "he" (normal, variance 2 / inputs; He et al. 2015, eq. 10), "normal:SIGMA". Weight i of layer l is number i of
- * (seed, INIT, l, 0). */
+/* Initial parameters (biases, shifts and means 0, gains and variances 1). `init`: "glorot" (uniform in +-sqrt(6 /
+ * (inputs + units)); Glorot, Bengio 2010, eq. 16), "he" (normal, variance 2 / inputs; He et al. 2015, eq. 10),
+ * "normal:SIGMA". Weight i of layer l is number i of (seed, INIT, l, 0); the u of a spectral layer is normal, of (seed,
+ * INIT, l, 1), and improved by 20 iterations. */
 GM_MUST_USE int gm_net_init(const gm_net *net, const char *init, uint64_t seed, float *block, gm_error *e);
 /* Only checks the text. */
 GM_MUST_USE int gm_init_check(const char *init, gm_error *e);

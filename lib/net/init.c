@@ -2,8 +2,11 @@
 
 #include "gm/rng.h"
 
+#include "layer.h"
+
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum init_kind { GLOROT, HE, NORMAL } init_kind;
@@ -50,16 +53,37 @@ static void init_weights(const gm_layer *layer, gm_rng rng, init_rule rule, size
     for (size_t i = 0; i < count; i++) w[i] *= sigma;
 }
 
+static void fill(float *x, size_t n, float value) {
+    for (size_t i = 0; i < n; i++) x[i] = value;
+}
+
+/* u of a spectral layer, close to what it tends to. */
+static int init_spectral(const gm_layer *layer, gm_rng rng, const float *weights, const gm_net *net, float *block,
+                         gm_error *e) {
+    float *u = block + net->parameters[layer->statistics].offset, *a = gm_new(layer->inputs, sizeof *a, e);
+    if (!a) return -1;
+    rng.step = 1;
+    gm_rng_normal(rng, 0, layer->units, u);
+    for (int i = 0; i < 20; i++) gm_spectral_iterate(layer, weights, u, a, u);
+    free(a);
+    return 0;
+}
+
 int gm_net_init(const gm_net *net, const char *init, uint64_t seed, float *block, gm_error *e) {
     init_rule rule;
     if (parse_init(init, &rule, e)) return -1;
     memset(block, 0, net->block * sizeof *block);
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];
+        if (layer->kind == GM_BATCHNORM) {
+            fill(block + net->parameters[layer->weights].offset, layer->units, 1.0f);
+            fill(block + net->parameters[layer->statistics + 1].offset, layer->units, 1.0f);
+        }
         if (layer->kind != GM_DENSE) continue;
         const gm_parameter *w = &net->parameters[layer->weights];
         gm_rng rng = {.seed = seed, .purpose = GM_PURPOSE_INIT, .stream = (uint32_t)l};
         init_weights(layer, rng, rule, w->count, block + w->offset);
+        if (layer->spectral && init_spectral(layer, rng, block + w->offset, net, block, e)) return -1;
     }
     return 0;
 }

@@ -14,6 +14,11 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+GM_CLONES static void multiply(size_t n, const float *a, const float *b, float *out) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) out[i] = a[i] * b[i];
+}
+
 /* ---- activations, forward ----
  * Selections are turned so that a nan comes out as a nan: a broken run must be seen. */
 
@@ -233,7 +238,76 @@ void gm_activation_backward(gm_activation a, size_t rows, size_t units, const fl
     }
 }
 
+/* ---- tangents ---- */
+
+/* f'(v) and f''(v), n <= BLOCK; t is room. */
+GM_CLONES static void slopes(gm_activation a, size_t n, const float *v, const float *y, float *slope, float *curve) {
+    float t[BLOCK] = {0};
+    switch (a) {
+    case GM_RELU:
+    case GM_LEAKY:
+        for (size_t i = 0; i < n; i++) slope[i] = y[i] > 0.0f ? 1.0f : a == GM_RELU ? 0.0f : LEAKY_SLOPE;
+        for (size_t i = 0; i < n; i++) curve[i] = 0.0f;
+        break;
+    case GM_TANH:
+        for (size_t i = 0; i < n; i++) slope[i] = 1.0f - y[i] * y[i];
+        for (size_t i = 0; i < n; i++) curve[i] = -2.0f * y[i] * slope[i];
+        break;
+    case GM_SIGMOID:
+        for (size_t i = 0; i < n; i++) slope[i] = y[i] * (1.0f - y[i]);
+        for (size_t i = 0; i < n; i++) curve[i] = slope[i] * (1.0f - 2.0f * y[i]);
+        break;
+    case GM_ELU:
+        for (size_t i = 0; i < n; i++) slope[i] = y[i] > 0.0f ? 1.0f : y[i] + 1.0f;
+        for (size_t i = 0; i < n; i++) curve[i] = y[i] > 0.0f ? 0.0f : y[i] + 1.0f;
+        break;
+    case GM_SOFTPLUS: /* slope s = sigmoid(v) = 1 - exp(-y), curve s (1 - s) */
+        for (size_t i = 0; i < n; i++) t[i] = -y[i];
+        gm_exp(n, t, t);
+        for (size_t i = 0; i < n; i++) slope[i] = 1.0f - t[i];
+        for (size_t i = 0; i < n; i++) curve[i] = slope[i] * t[i];
+        break;
+    case GM_GELU: /* slope Phi(v) + v phi(v), curve phi(v) (2 - v^2) */
+        for (size_t i = 0; i < n; i++) t[i] = -0.5f * v[i] * v[i];
+        gm_exp(n, t, t);
+        erf_of_normal(n, v, slope);
+        for (size_t i = 0; i < n; i++) t[i] *= 0.398942280f;
+        for (size_t i = 0; i < n; i++) slope[i] = 0.5f * (1.0f + slope[i]) + v[i] * t[i];
+        for (size_t i = 0; i < n; i++) curve[i] = t[i] * (2.0f - v[i] * v[i]);
+        break;
+    case GM_LINEAR:
+    case GM_SOFTMAX: /* not of one number: nobody asks */
+        for (size_t i = 0; i < n; i++) slope[i] = 1.0f;
+        for (size_t i = 0; i < n; i++) curve[i] = 0.0f;
+        break;
+    }
+}
+
+void gm_activation_tangent(gm_activation a, size_t n, const float *v, const float *y, const float *dv, float *tangent) {
+    float slope[BLOCK], curve[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t count = smaller(BLOCK, n - i);
+        slopes(a, count, v ? v + i : NULL, y + i, slope, curve);
+        multiply(count, slope, dv + i, tangent + i);
+    }
+}
+
+void gm_activation_tangent_backward(gm_activation a, size_t n, const float *v, const float *y, const float *p,
+                                    float *dv, float *q) {
+    float slope[BLOCK], curve[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t count = smaller(BLOCK, n - i);
+        slopes(a, count, v ? v + i : NULL, y + i, slope, curve);
+        for (size_t j = 0; j < count; j++) q[i + j] = q[i + j] * slope[j] + p[i + j] * dv[i + j] * curve[j];
+        multiply(count, slope, p + i, dv + i);
+    }
+}
+
 /* ---- dense, backward ---- */
+
+void gm_dense_tangent(const gm_layer *layer, const float *weights, size_t rows, const float *dx, float *dv) {
+    gm_matmul(rows, layer->units, layer->inputs, dx, layer->inputs, weights, layer->units, 0.0f, dv, layer->units);
+}
 
 void gm_dense_backward_inputs(const gm_layer *layer, const float *weights, size_t rows, const float *d, float *dx) {
     size_t inputs = layer->inputs, units = layer->units;
@@ -268,11 +342,6 @@ void gm_dense_backward_biases(size_t rows, size_t units, const float *d, float *
 }
 
 /* ---- dropout ---- */
-
-GM_CLONES static void multiply(size_t n, const float *a, const float *b, float *out) {
-    GM_INDEPENDENT
-    for (size_t i = 0; i < n; i++) out[i] = a[i] * b[i];
-}
 
 void gm_dropout_forward(const gm_layer *layer, gm_rng rng, uint64_t first, size_t rows, const float *x, float *mask,
                         float *y) {

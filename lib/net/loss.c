@@ -11,21 +11,47 @@
 
 #define TERM_KINDS (GM_L2 + 1)
 
+/* What stands between the parentheses. */
+typedef enum form { NOTHING, TENSOR, TARGET, DEVIATION, TENSORS } form;
+
 static const struct {
     const char *text;
-    int arguments; /* 0, 1: a t, 2: a t and a target */
+    form takes;
 } term_table[TERM_KINDS] = {
-    [GM_BCE] = {"bce", 2},     [GM_CE] = {"ce", 2},           [GM_MSE] = {"mse", 2},   [GM_MAE] = {"mae", 2},
-    [GM_HINGE] = {"hinge", 2}, [GM_SQHINGE] = {"sqhinge", 2}, [GM_MEAN] = {"mean", 1}, [GM_PROB] = {"prob", 1},
-    [GM_L1] = {"l1", 0},       [GM_L2] = {"l2", 0},
+    [GM_BCE] = {"bce", TARGET},
+    [GM_CE] = {"ce", TARGET},
+    [GM_MSE] = {"mse", TARGET},
+    [GM_MAE] = {"mae", TARGET},
+    [GM_HINGE] = {"hinge", TARGET},
+    [GM_SQHINGE] = {"sqhinge", TARGET},
+    [GM_MEAN] = {"mean", TENSOR},
+    [GM_PROB] = {"prob", TENSOR},
+    [GM_UNLIKE] = {"unlike", TARGET},
+    [GM_KL] = {"kl", TENSOR},
+    [GM_BERNOULLI] = {"bernoulli", TARGET},
+    [GM_NORMAL] = {"gaussian", DEVIATION},
+    [GM_GP] = {"gp", TENSORS},
+    [GM_L1] = {"l1", NOTHING},
+    [GM_L2] = {"l2", NOTHING},
 };
 
-static const char all_terms[] = "terms are bce ce mse mae hinge sqhinge mean prob l1 l2";
+static const char *const form_texts[] = {[NOTHING] = "takes no arguments",
+                                         [TENSOR] = "takes one argument, a tensor",
+                                         [TARGET] = "takes two arguments, a tensor and a target",
+                                         [DEVIATION] = "takes a tensor, a target and perhaps a standard deviation",
+                                         [TENSORS] = "takes two arguments, tensors between which it runs the model"};
+
+static const char all_terms[] =
+    "terms are bce ce mse mae hinge sqhinge mean prob unlike bernoulli gaussian kl gp l1 l2";
 
 #define LIMIT 1e30 /* of weights and targets: products with them stay finite floats */
 
 const char *gm_term_text(gm_term_kind kind) {
     return term_table[kind].text;
+}
+
+bool gm_term_runs(gm_term_kind kind) {
+    return kind != GM_L1 && kind != GM_L2 && kind != GM_GP;
 }
 
 /* ---- scanning ---- */
@@ -162,13 +188,13 @@ static bool same_operand(const gm_operand *a, const gm_operand *b) {
     return true;
 }
 
-static int add_operand(scanner *s, gm_loss *loss, gm_term *term) {
+static int add_operand(scanner *s, gm_loss *loss, size_t *index) {
     gm_operand operand;
     look(s);
     size_t at = s->at;
     if (read_operand(s, &operand) < 0) return -1;
-    for (term->operand = 0; term->operand < loss->operand_count; term->operand++)
-        if (same_operand(&loss->operands[term->operand], &operand)) return 0;
+    for (*index = 0; *index < loss->operand_count; ++*index)
+        if (same_operand(&loss->operands[*index], &operand)) return 0;
     if (loss->operand_count == GM_OPERANDS_MAX)
         return refuse(s, at, "more than %d different tensors run through the model", GM_OPERANDS_MAX);
     loss->operands[loss->operand_count++] = operand;
@@ -177,10 +203,13 @@ static int add_operand(scanner *s, gm_loss *loss, gm_term *term) {
 
 static int check_number(const scanner *s, const gm_term *term, token t) {
     int shown = (int)t.length;
-    if (term->kind == GM_CE)
-        return refuse(s, t.at, "ce needs a tensor as its target, not the number %.*s", shown, t.text);
-    if (term->kind == GM_BCE && (term->number < 0.0 || term->number > 1.0))
-        return refuse(s, t.at, "bce's target is a probability, 0 to 1, not %.*s", shown, t.text);
+    bool class = term->kind == GM_CE || term->kind == GM_UNLIKE;
+    if (class && (term->number < 0.0 || term->number >= GM_UNITS_MAX || floor(term->number) != term->number))
+        return refuse(s, t.at, "%s's number is that of a class, 0, 1, ..., not %.*s", gm_term_text(term->kind), shown,
+                      t.text);
+    if ((term->kind == GM_BCE || term->kind == GM_BERNOULLI) && (term->number < 0.0 || term->number > 1.0))
+        return refuse(s, t.at, "%s's target is a probability, 0 to 1, not %.*s", gm_term_text(term->kind), shown,
+                      t.text);
     if ((term->kind == GM_HINGE || term->kind == GM_SQHINGE) && fabs(term->number) != 1.0)
         return refuse(s, t.at, "%s's target is -1 or 1, not %.*s%s", gm_term_text(term->kind), shown, t.text,
                       term->number == 0.0 ? " (-1 is the class that bce calls 0)" : "");
@@ -203,6 +232,8 @@ static int read_target(scanner *s, gm_term *term) {
         if (read_number(s, t, &term->number) < 0) return -1;
         return check_number(s, term, t);
     }
+    if (term->kind == GM_UNLIKE)
+        return refuse(s, t.at, "unlike's target is the number of a class, as in unlike(fake,10)");
     term->named = true;
     if (read_name(s, term->target) < 0) return -1;
     if (is_odd_number(term->target)) return refuse(s, t.at, "'%s' cannot be a target", term->target);
@@ -227,24 +258,43 @@ static int find_kind(const scanner *s, token t, gm_term_kind *kind) {
                   meant ? "?)" : "", all_terms);
 }
 
-static int read_arguments(scanner *s, gm_loss *loss, gm_term *term) {
-    static const char *const forms[] = {"takes no arguments", "takes one argument, a tensor",
-                                        "takes two arguments, a tensor and a target"};
+/* gaussian's third argument, a number above 0. */
+static int read_deviation(scanner *s, gm_term *term) {
+    term->deviation = 1.0;
+    if (!take(s, ',')) return 0;
+    look(s);
+    token t = take_token(s);
+    if (read_number(s, t, &term->deviation) < 0) return -1;
+    if (term->deviation >= 1e-9) return 0;
+    return refuse(s, t.at, "a standard deviation is a number above 0, not %.*s", (int)t.length, t.text);
+}
+
+/* What stands behind the first tensor. */
+static int read_rest(scanner *s, gm_loss *loss, gm_term *term, form takes) {
+    char why[64];
     const char *name = gm_term_text(term->kind);
-    int arguments = term_table[term->kind].arguments;
+    if (takes == TENSOR) return 0;
+    if (look(s) == ')') return refuse(s, s->at, "%s %s", name, form_texts[takes]);
+    snprintf(why, sizeof why, "between %s's arguments", name);
+    if (expect(s, ',', why) < 0) return -1;
+    if (takes == TENSORS) return add_operand(s, loss, &term->second);
+    if (read_target(s, term) < 0) return -1;
+    return takes == DEVIATION ? read_deviation(s, term) : 0;
+}
+
+static int read_arguments(scanner *s, gm_loss *loss, gm_term *term) {
+    const char *name = gm_term_text(term->kind);
+    form takes = term_table[term->kind].takes;
     char why[64];
     snprintf(why, sizeof why, "behind %s", name);
     if (expect(s, '(', why) < 0) return -1;
-    if (arguments > 0 && look(s) == ')') return refuse(s, s->at, "%s %s", name, forms[arguments]);
-    if (arguments > 0 && add_operand(s, loss, term) < 0) return -1;
-    if (arguments > 1) {
-        if (look(s) == ')') return refuse(s, s->at, "%s %s", name, forms[arguments]);
-        snprintf(why, sizeof why, "between %s's arguments", name);
-        if (expect(s, ',', why) < 0 || read_target(s, term) < 0) return -1;
+    if (takes != NOTHING) {
+        if (look(s) == ')') return refuse(s, s->at, "%s %s", name, form_texts[takes]);
+        if (add_operand(s, loss, &term->operand) < 0 || read_rest(s, loss, term, takes) < 0) return -1;
     }
     char next = look(s);
-    if (next == ',' || (arguments == 0 && next != ')' && next != '\0'))
-        return refuse(s, s->at, "%s %s", name, forms[arguments]);
+    if (next == ',' || (takes == NOTHING && next != ')' && next != '\0'))
+        return refuse(s, s->at, "%s %s", name, form_texts[takes]);
     snprintf(why, sizeof why, "at the end of %s", name);
     return expect(s, ')', why);
 }
@@ -289,8 +339,10 @@ int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e) {
 static const char *lacking(gm_term_kind kind, gm_activation last) {
     switch (kind) {
     case GM_CE:
+    case GM_UNLIKE:
         return last == GM_SOFTMAX ? NULL : "a softmax output";
     case GM_BCE:
+    case GM_BERNOULLI:
     case GM_PROB:
         return last == GM_SIGMOID || last == GM_LINEAR ? NULL : "a sigmoid output, or a linear one as the logit";
     case GM_HINGE:
@@ -301,14 +353,47 @@ static const char *lacking(gm_term_kind kind, gm_activation last) {
     }
 }
 
+/* The layer that gp cannot go through, or layer_count. */
+static size_t unbending(const gm_net *net) {
+    for (size_t l = 0; l < net->layer_count; l++) {
+        const gm_layer *layer = &net->layers[l];
+        bool bends = layer->kind == GM_DROPOUT || (layer->kind == GM_DENSE && layer->activation != GM_SOFTMAX);
+        if (!bends) return l;
+    }
+    return net->layer_count;
+}
+
+static int check_penalty(const gm_term *t, const gm_net *net, gm_error *e) {
+    size_t l = unbending(net);
+    char text[64];
+    if (net->outputs != 1)
+        return gm_fail_usage(e, "loss: column %d: gp needs a network with one output, not %zu", t->column,
+                             net->outputs);
+    if (l == net->layer_count) return 0;
+    const char *layer = gm_layer_text(&net->layers[l], text, sizeof text);
+    return gm_fail_usage(e,
+                         "loss: column %d: gp has no second derivative through layer %zu, %s: it takes dense layers, "
+                         "softmax excepted, and dropout",
+                         t->column, l, layer ? layer : "?");
+}
+
 int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e) {
-    gm_activation last = net->layers[net->layer_count - 1].activation; /* it is dense */
+    const gm_layer *end = &net->layers[net->layer_count - 1];
+    gm_activation last = end->kind == GM_DENSE ? end->activation : GM_LINEAR;
     for (size_t i = 0; i < loss->term_count; i++) {
         const gm_term *t = &loss->terms[i];
-        const char *need = lacking(t->kind, last);
+        const char *need = lacking(t->kind, last), *name = gm_term_text(t->kind);
         if (need)
-            return gm_fail_usage(e, "loss: column %d: %s needs %s; the last layer is %s", t->column,
-                                 gm_term_text(t->kind), need, gm_activation_text(last));
+            return gm_fail_usage(e, "loss: column %d: %s needs %s; the last layer is %s", t->column, name, need,
+                                 gm_activation_text(last));
+        if ((t->kind == GM_CE || t->kind == GM_UNLIKE) && !t->named && t->number >= (double)net->outputs)
+            return gm_fail_usage(e, "loss: column %d: %s: class %.0f is outside 0..%zu", t->column, name, t->number,
+                                 net->outputs - 1);
+        if (t->kind == GM_UNLIKE && net->outputs < 2)
+            return gm_fail_usage(e, "loss: column %d: unlike needs two outputs at least", t->column);
+        if (t->kind == GM_KL && gm_net_latent(net) < 0)
+            return gm_fail_usage(e, "loss: column %d: kl needs a gaussian layer, and the model has none", t->column);
+        if (t->kind == GM_GP && check_penalty(t, net, e) < 0) return -1;
     }
     return 0;
 }

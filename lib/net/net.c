@@ -6,10 +6,10 @@
 
 static const char *const activation_texts[] = {"linear",  "relu", "leaky", "tanh",     "sigmoid",
                                                "softmax", "elu",  "gelu",  "softplus", NULL};
-static const char *const kind_texts[] = {"dense", "dropout", "rff", NULL};
+static const char *const kind_texts[] = {"dense", "dropout", "rff", "gaussian", "batchnorm", NULL}; /* gm_layer_kind */
 static const char *const word_texts[] = {"features", "classes", NULL};
 
-enum { FIELD_MAX = 80, FIELDS_MAX = 3 }; /* bytes of one part between colons, and parts */
+enum { FIELD_MAX = 80, FIELDS_MAX = 4, LAYER_PARAMETERS_MAX = 4 }; /* bytes of one part between colons, and parts */
 
 /* ---- texts ---- */
 
@@ -106,7 +106,13 @@ static int parse_dense(char fields[][FIELD_MAX], int count, gm_words words, gm_l
     if (count == 2 && find_word(fields[1], activation_texts) >= 0)
         return gm_fail_usage(e, "the number of units stands before the activation, as in dense:64:%s", fields[1]);
     if (parse_size(fields[1], words, "units", &layer->units, e)) return -1;
+    if (strcmp(fields[count - 1], "spectral") == 0) {
+        layer->spectral = true;
+        count--;
+    }
     if (count == 2) return 0;
+    if (count > 3)
+        return gm_fail_usage(e, "behind the activation stands 'spectral' or nothing, not '%s'", fields[count - 1]);
     long activation = find_word(fields[2], activation_texts);
     char hint[FIELD_MAX];
     if (activation < 0)
@@ -148,17 +154,67 @@ static int parse_rff(char fields[][FIELD_MAX], int count, gm_words words, bool f
     return parse_gamma(fields[2], words, first, &layer->gamma, e);
 }
 
+/* Columns of the input's one-hot class; *at is where they begin. 0: it has none, or more than one. */
+static size_t class_columns(const gm_net *net, size_t *at) {
+    size_t columns = 0, from = 0;
+    for (size_t i = 0; i < net->part_count; from += net->parts[i++].columns) {
+        if (net->parts[i].kind != GM_PART_CLASSES) continue;
+        if (columns) return 0;
+        columns = net->parts[i].columns;
+        *at = from;
+    }
+    return columns;
+}
+
+/* "gaussian:UNITS" or "gaussian:UNITS+classes" */
+static int parse_gaussian(char fields[][FIELD_MAX], int count, const gm_net *net, gm_words words, gm_layer *layer,
+                          gm_error *e) {
+    layer->kind = GM_GAUSSIAN;
+    if (count != 2) return gm_fail_usage(e, "gaussian has a number of units, as in gaussian:20");
+    char *plus = strchr(fields[1], '+');
+    size_t at;
+    if (plus) {
+        *plus++ = '\0';
+        if (strcmp(plus, "classes") != 0)
+            return gm_fail_usage(e, "behind the units stands '+classes', not '+%s'", plus);
+        layer->labels = class_columns(net, &at);
+        if (!layer->labels) return gm_fail_usage(e, "+classes needs one part of INPUT to be `classes`");
+    }
+    if (parse_size(fields[1], words, "units", &layer->latent, e)) return -1;
+    if (layer->inputs != 2 * layer->latent)
+        return gm_fail_usage(e, "the layer before gives mean and log variance: it must have %zu units, not %zu",
+                             2 * layer->latent, layer->inputs);
+    layer->units = layer->latent + layer->labels;
+    return 0;
+}
+
+static int parse_batchnorm(int count, gm_layer *layer, gm_error *e) {
+    layer->kind = GM_BATCHNORM;
+    layer->units = layer->inputs;
+    return count == 1 ? 0 : gm_fail_usage(e, "batchnorm stands alone");
+}
+
 /* layer->inputs is set already. */
-static int parse_layer(const char *text, gm_words words, bool first, gm_layer *layer, gm_error *e) {
+static int parse_layer(const char *text, const gm_net *net, gm_words words, bool first, gm_layer *layer, gm_error *e) {
     char fields[FIELDS_MAX][FIELD_MAX];
     int count = cut(text, ':', FIELDS_MAX, fields);
     if (count < 0)
-        return gm_fail_usage(
-            e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION], dropout:RATE or rff:UNITS:GAMMA");
-    long kind = find_word(fields[0], kind_texts);
-    if (kind == 0) return parse_dense(fields, count, words, layer, e);
-    if (kind == 1) return parse_dropout(fields, count, layer, e);
-    if (kind == 2) return parse_rff(fields, count, words, first, layer, e);
+        return gm_fail_usage(e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION][:spectral], "
+                                "dropout:RATE, rff:UNITS:GAMMA, gaussian:UNITS or batchnorm");
+    switch (find_word(fields[0], kind_texts)) {
+    case GM_DENSE:
+        return parse_dense(fields, count, words, layer, e);
+    case GM_DROPOUT:
+        return parse_dropout(fields, count, layer, e);
+    case GM_RFF:
+        return parse_rff(fields, count, words, first, layer, e);
+    case GM_GAUSSIAN:
+        return parse_gaussian(fields, count, net, words, layer, e);
+    case GM_BATCHNORM:
+        return parse_batchnorm(count, layer, e);
+    default:
+        break;
+    }
     if (is_number(fields[0]) || find_word(fields[0], word_texts) >= 0)
         return gm_fail_usage(e, "a layer begins with its kind (did you mean dense:%s?)", text);
     char hint[FIELD_MAX];
@@ -166,43 +222,57 @@ static int parse_layer(const char *text, gm_words words, bool first, gm_layer *l
 }
 
 static int parse_layers(gm_net *net, const char *const *texts, gm_words words, gm_error *e) {
-    size_t inputs = net->inputs;
+    size_t inputs = net->inputs, gaussians = 0;
     for (size_t l = 0; l < net->layer_count; l++) {
         gm_layer *layer = &net->layers[l];
         layer->inputs = inputs;
-        if (parse_layer(texts[l], words, l == 0, layer, e)) return gm_fail_within(e, "layer '%s': ", texts[l]);
+        layer->number = l;
+        if (parse_layer(texts[l], net, words, l == 0, layer, e)) return gm_fail_within(e, "layer '%s': ", texts[l]);
+        if (layer->kind == GM_GAUSSIAN && gaussians++)
+            return gm_fail_usage(e, "layer '%s': a network has one gaussian layer at most", texts[l]);
         inputs = layer->units;
     }
-    if (net->layers[net->layer_count - 1].kind != GM_DENSE)
-        return gm_fail_usage(e, "layer '%s': the last layer must be dense", texts[net->layer_count - 1]);
+    gm_layer_kind last = net->layers[net->layer_count - 1].kind;
+    if (last != GM_DENSE && last != GM_GAUSSIAN)
+        return gm_fail_usage(e, "layer '%s': the last layer must be dense or gaussian", texts[net->layer_count - 1]);
     net->outputs = inputs;
     return 0;
 }
 
 /* ---- the table of parameters ---- */
 
-/* Appends one tensor. Counts stay far from overflow: at most 2^48 numbers in each of 256 layers. */
-static size_t add_parameter(gm_net *net, size_t layer, char letter, unsigned rank, size_t rows, size_t columns) {
+/* Appends one tensor: [rows, columns], or [columns] with rows 0. Counts stay far from overflow: at most 2^48 numbers in
+ * each of 256 layers. */
+static size_t add_parameter(gm_net *net, size_t layer, const char *name, size_t rows, size_t columns, bool statistic) {
     gm_parameter *p = &net->parameters[net->parameter_count];
-    snprintf(p->name, sizeof p->name, "%zu.%c", layer, letter);
+    snprintf(p->name, sizeof p->name, "%zu.%s", layer, name);
     p->layer = layer;
-    p->rank = rank;
-    p->shape[0] = rank == 2 ? rows : columns;
-    p->shape[1] = rank == 2 ? columns : 0;
-    p->count = rows * columns;
+    p->rank = rows ? 2 : 1;
+    p->shape[0] = rows ? rows : columns;
+    p->shape[1] = rows ? columns : 0;
+    p->count = (rows ? rows : 1) * columns;
     p->offset = net->block;
-    p->weight = rank == 2;
+    p->weight = rows > 0;
+    p->statistic = statistic;
     net->block += gm_align(p->count * sizeof(float)) / sizeof(float);
-    net->numbers += p->count;
+    if (!statistic) net->numbers += p->count;
     return net->parameter_count++;
 }
 
 static void add_parameters(gm_net *net) {
     for (size_t l = 0; l < net->layer_count; l++) {
         gm_layer *layer = &net->layers[l];
-        if (layer->kind != GM_DENSE) continue;
-        layer->weights = add_parameter(net, l, 'W', 2, layer->inputs, layer->units);
-        layer->biases = add_parameter(net, l, 'b', 1, 1, layer->units);
+        size_t units = layer->units;
+        if (layer->kind == GM_DENSE) {
+            layer->weights = add_parameter(net, l, "W", layer->inputs, units, false);
+            layer->biases = add_parameter(net, l, "b", 0, units, false);
+            if (layer->spectral) layer->statistics = add_parameter(net, l, "u", 0, units, true);
+        } else if (layer->kind == GM_BATCHNORM) {
+            layer->weights = add_parameter(net, l, "gain", 0, units, false);
+            layer->biases = add_parameter(net, l, "shift", 0, units, false);
+            layer->statistics = add_parameter(net, l, "mean", 0, units, true);
+            add_parameter(net, l, "variance", 0, units, true);
+        }
     }
 }
 
@@ -211,7 +281,7 @@ static int fill_net(gm_net *net, const char *input, const char *const *layers, g
     if (net->layer_count < 1 || net->layer_count > GM_LAYERS_MAX)
         return gm_fail_usage(e, "%zu layers: a network has 1 to %d", net->layer_count, GM_LAYERS_MAX);
     net->layers = gm_new_zeroed(net->layer_count, sizeof *net->layers, e);
-    net->parameters = gm_new_zeroed(2 * net->layer_count, sizeof *net->parameters, e);
+    net->parameters = gm_new_zeroed(LAYER_PARAMETERS_MAX * net->layer_count, sizeof *net->parameters, e);
     if (!net->layers || !net->parameters || parse_layers(net, layers, words, e)) return -1;
     add_parameters(net);
     return 0;
@@ -231,6 +301,75 @@ void gm_net_free(gm_net *net) {
     free(net->layers);
     free(net->parameters);
     free(net);
+}
+
+/* ---- a part of a network ---- */
+
+/* The input of layers from `first` on. */
+static void cut_input(const gm_net *net, size_t first, gm_net *part) {
+    const gm_layer *before = first ? &net->layers[first - 1] : NULL;
+    part->inputs = net->layers[first].inputs;
+    if (!before) {
+        part->part_count = net->part_count;
+        memcpy(part->parts, net->parts, sizeof part->parts);
+        return;
+    }
+    bool labelled = before->kind == GM_GAUSSIAN && before->labels;
+    part->parts[0] = (gm_part){.kind = GM_PART_NUMBERS, .columns = labelled ? before->latent : part->inputs};
+    part->parts[1] = (gm_part){.kind = GM_PART_CLASSES, .columns = labelled ? before->labels : 0};
+    part->part_count = labelled ? 2 : 1;
+}
+
+gm_net *gm_net_cut(const gm_net *net, size_t first, size_t count, gm_error *e) {
+    if (count < 1 || first >= net->layer_count || count > net->layer_count - first) {
+        gm_fail_usage(e, "layers %zu to %zu: the network has layers 0 to %zu", first, first + count - 1,
+                      net->layer_count - 1);
+        return NULL;
+    }
+    for (size_t l = first; first && l < first + count; l++)
+        if (net->layers[l].kind == GM_GAUSSIAN && net->layers[l].labels) {
+            gm_fail_usage(e,
+                          "layers %zu to %zu: layer %zu joins the class of the network's input, which these do not "
+                          "read",
+                          first, first + count - 1, l);
+            return NULL;
+        }
+    gm_net *part = gm_new_zeroed(1, sizeof *part, e);
+    if (!part) return NULL;
+    cut_input(net, first, part);
+    part->layer_count = count;
+    part->outputs = net->layers[first + count - 1].units;
+    part->block = net->block;
+    part->layers = gm_new(count, sizeof *part->layers, e);
+    part->parameters = gm_new(net->parameter_count + 1, sizeof *part->parameters, e);
+    if (!part->layers || !part->parameters) {
+        gm_net_free(part);
+        return NULL;
+    }
+    memcpy(part->layers, net->layers + first, count * sizeof *part->layers);
+    size_t skipped = 0;
+    for (size_t i = 0; i < net->parameter_count; i++) {
+        const gm_parameter *p = &net->parameters[i];
+        skipped += p->layer < first;
+        if (p->layer < first || p->layer >= first + count) continue;
+        part->parameters[part->parameter_count] = *p;
+        part->parameters[part->parameter_count++].layer -= first;
+        if (!p->statistic) part->numbers += p->count;
+    }
+    for (size_t l = 0; l < count; l++) {
+        gm_layer *layer = &part->layers[l];
+        if (layer->kind != GM_DENSE && layer->kind != GM_BATCHNORM) continue;
+        layer->weights -= skipped;
+        layer->biases -= skipped;
+        if (layer->spectral || layer->kind == GM_BATCHNORM) layer->statistics -= skipped;
+    }
+    return part;
+}
+
+long gm_net_latent(const gm_net *net) {
+    for (size_t l = 0; l < net->layer_count; l++)
+        if (net->layers[l].kind == GM_GAUSSIAN) return (long)l;
+    return -1;
 }
 
 /* ---- back to text ---- */
@@ -256,11 +395,23 @@ char *gm_net_input_text(const gm_net *net, char *out, size_t size) {
 
 char *gm_layer_text(const gm_layer *layer, char *out, size_t size) {
     char number[32];
-    if (layer->kind == GM_DROPOUT)
+    switch (layer->kind) {
+    case GM_DENSE:
+        return fitting(out,
+                       snprintf(out, size, "dense:%zu:%s%s", layer->units, gm_activation_text(layer->activation),
+                                layer->spectral ? ":spectral" : ""),
+                       size);
+    case GM_DROPOUT:
         return fitting(out, snprintf(out, size, "dropout:%s", gm_format_f64(layer->rate, number)), size);
-    if (layer->kind == GM_RFF)
+    case GM_RFF:
         return fitting(out, snprintf(out, size, "rff:%zu:%s", layer->units, gm_format_f64(layer->gamma, number)), size);
-    return fitting(out, snprintf(out, size, "dense:%zu:%s", layer->units, gm_activation_text(layer->activation)), size);
+    case GM_GAUSSIAN:
+        return fitting(out, snprintf(out, size, "gaussian:%zu%s", layer->latent, layer->labels ? "+classes" : ""),
+                       size);
+    case GM_BATCHNORM:
+        return fitting(out, snprintf(out, size, "batchnorm"), size);
+    }
+    return NULL;
 }
 
 const char *gm_activation_text(gm_activation a) {

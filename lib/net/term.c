@@ -12,7 +12,7 @@
 #define BLOCK ((size_t)1024) /* numbers that are worked on at a time */
 
 bool gm_term_of_logits(gm_term_kind kind) {
-    return kind == GM_BCE || kind == GM_CE || kind == GM_PROB;
+    return kind == GM_BCE || kind == GM_BERNOULLI || kind == GM_CE || kind == GM_UNLIKE || kind == GM_PROB;
 }
 
 static bool is_hinge(gm_term_kind kind) {
@@ -127,15 +127,23 @@ static int check_labels(const gm_term *term, const int32_t *labels, size_t rows,
     bool any = outputs == 1 && (term->kind == GM_MSE || term->kind == GM_MAE);
     size_t classes = outputs > 1 || term->kind == GM_CE ? outputs : 2;
     if (any) return 0;
+    if (term->kind == GM_NORMAL)
+        return gm_fail(e, "tensor '%s': gaussian needs numbers, not class numbers", term->target);
+    int32_t least = gm_loss_weighs_classes(term->kind) ? -1 : 0;
     for (size_t i = 0; i < rows; i++)
-        if (labels[i] < 0 || (size_t)labels[i] >= classes)
+        if (labels[i] < least || (labels[i] >= 0 && (size_t)labels[i] >= classes))
             return gm_fail(e, "tensor '%s': row %zu: class %d is outside 0..%zu", term->target, i, (int)labels[i],
                            classes - 1);
     return 0;
 }
 
 static int check_columns(const gm_term *term, size_t columns, size_t outputs, gm_error *e) {
-    if (columns == outputs) return 0;
+    if (columns == outputs || (term->kind == GM_NORMAL && outputs % 2 == 0 && columns == outputs / 2)) return 0;
+    if (term->kind == GM_NORMAL)
+        return gm_fail(e,
+                       "tensor '%s': expected %zu columns, or half of them for outputs that are means and log "
+                       "variances, got %zu",
+                       term->target, outputs, columns);
     if (term->kind == GM_CE)
         return gm_fail(e, "tensor '%s': expected class numbers or %zu columns of probabilities, got %zu", term->target,
                        outputs, columns);
@@ -170,10 +178,25 @@ int gm_target_check(const gm_term *term, const gm_target *target, size_t rows, s
 
 /* ---- a chunk ---- */
 
+/* True where rows may count differently: by their class, or not at all without one. */
+static bool by_class(const gm_term *term, const gm_target *target) {
+    return term->named && !target->values && gm_loss_weighs_classes(term->kind);
+}
+
 /* What a row counts. */
 static double row_weight(const gm_term *term, const gm_target *target, const gm_end *end, size_t row) {
-    bool weighted = end->class_weights && term->named && !target->values && gm_loss_weighs_classes(term->kind);
-    return weighted ? (double)end->class_weights[target->labels[row]] : 1.0;
+    if (!by_class(term, target)) return 1.0;
+    if (target->labels[row] < 0) return 0.0;
+    return end->class_weights ? (double)end->class_weights[target->labels[row]] : 1.0;
+}
+
+/* True if some row of the chunk counts less or more than another. */
+static bool uneven(const gm_term *term, const gm_target *target, const gm_end *end) {
+    if (!by_class(term, target)) return false;
+    if (end->class_weights) return true;
+    for (size_t i = 0; i < end->rows; i++)
+        if (target->labels[i] < 0) return true;
+    return false;
 }
 
 /* ce = -sum_k t_k log p_k, p = softmax(v): log p_k = v_k - L, where L = log sum_j exp(v_j) = max v - log max p, for the
@@ -182,6 +205,7 @@ static void add_ce(const gm_term *term, const gm_target *target, double share, c
     size_t units = end->units;
     for (size_t i = 0; i < end->rows; i++) {
         double weight = term->weight * row_weight(term, target, end, i);
+        if (by_class(term, target) && target->labels[i] < 0) continue;
         float scale = (float)(weight * share);
         const float *v = end->logits + i * units, *p = end->output + i * units;
         float *d = end->derivative ? end->derivative + i * units : NULL;
@@ -200,11 +224,82 @@ static void add_ce(const gm_term *term, const gm_target *target, double share, c
             }
             for (size_t j = 0; d && j < units; j++) d[j] += scale * (p[j] * (float)sum - t[j]);
         } else {
-            size_t y = (size_t)target->labels[i];
+            size_t y = term->named ? (size_t)target->labels[i] : (size_t)term->number;
             value = log_sum - (double)v[y];
             for (size_t j = 0; d && j < units; j++) d[j] += scale * (p[j] - (j == y ? 1.0f : 0.0f));
         }
         end->values[i] += weight * value;
+    }
+}
+
+/* q[n] = exp(v_j - largest) for j = first .. first + n - 1, 0 for j = k. */
+static void exp_of_others(const float *v, size_t first, size_t n, size_t k, float largest, float *q) {
+    for (size_t j = 0; j < n; j++) q[j] = v[first + j] - largest;
+    gm_exp(n, q, q);
+    if (k >= first && k < first + n) q[k - first] = 0.0f;
+}
+
+/* unlike = -log(1 - p_k) = log of the sum of exp(v_j) - log of the sum S of exp(v_j) for j other than k; d/dv_j = p_j -
+ * exp(v_j) / S, p_k for j = k (Salimans et al. 2016, section 5: what makes a row one of the known classes, k being the
+ * generated one). */
+static void add_unlike(const gm_term *term, double share, const gm_end *end) {
+    size_t units = end->units, k = (size_t)term->number;
+    float scale = (float)(term->weight * share), q[BLOCK];
+    for (size_t i = 0; i < end->rows; i++) {
+        const float *v = end->logits + i * units, *p = end->output + i * units;
+        float *d = end->derivative ? end->derivative + i * units : NULL;
+        size_t best = k == 0 ? 1 : 0;
+        double sum = 0.0;
+        for (size_t j = 0; j < units; j++) best = j != k && v[j] > v[best] ? j : best;
+        for (size_t j = 0; j < units; j += BLOCK) {
+            size_t n = units - j < BLOCK ? units - j : BLOCK;
+            exp_of_others(v, j, n, k, v[best], q);
+            sum += gm_sum(n, q);
+        }
+        /* p_best = exp(v_best) / all, so that log all - log S = -log p_best - log sum */
+        float logarithms[2] = {p[best], (float)sum};
+        double value = 0.0;
+        if (p[best] >= 1e-37f) {
+            gm_log(2, logarithms, logarithms);
+            value = -(double)logarithms[0] - (double)logarithms[1];
+        } else { /* p_k is 1 */
+            gm_log(1, logarithms + 1, logarithms + 1);
+            value = (double)v[k] - (double)v[best] - (double)logarithms[1];
+        }
+        end->values[i] += term->weight * value;
+        float inverse = (float)(1.0 / sum);
+        for (size_t j = 0; d && j < units; j += BLOCK) {
+            size_t n = units - j < BLOCK ? units - j : BLOCK;
+            exp_of_others(v, j, n, k, v[best], q);
+            for (size_t u = 0; u < n; u++) d[j + u] += scale * (p[j + u] - q[u] * inverse);
+        }
+    }
+}
+
+static const double log_two_pi = 1.8378770664093453;
+
+/* gaussian = -log N(t; o, deviation^2) = sum ((t - o)^2 / deviation^2 + log 2 pi) / 2 + log deviation; of outputs that
+ * are means m and log variances s (times deviation^2) = sum ((t - m)^2 exp(-s) / deviation^2 + s + log 2 pi) / 2 + log
+ * deviation. */
+static void add_normal(const gm_term *term, const gm_target *target, double share, const gm_end *end) {
+    size_t units = end->units, columns = term->named ? target->columns : units;
+    bool fixed = columns == units;
+    double precision = 1.0 / (term->deviation * term->deviation), constant = log(term->deviation) + 0.5 * log_two_pi;
+    double scale = term->weight * share;
+    for (size_t i = 0; i < end->rows; i++) {
+        const float *o = end->output + i * units, *t = term->named ? target->values + i * columns : NULL;
+        float *d = end->derivative ? end->derivative + i * units : NULL;
+        double sum = 0.0;
+        for (size_t j = 0; j < columns; j++) {
+            float inverse = fixed ? 0.0f : -o[columns + j];
+            if (!fixed) gm_exp(1, &inverse, &inverse);
+            double s = fixed ? 0.0 : (double)o[columns + j], weight = fixed ? precision : precision * (double)inverse;
+            double difference = (double)o[j] - (t ? (double)t[j] : term->number);
+            sum += 0.5 * (difference * difference * weight + s) + constant;
+            if (d) d[j] += (float)(scale * difference * weight);
+            if (d && !fixed) d[columns + j] += (float)(scale * 0.5 * (1.0 - difference * difference * weight));
+        }
+        end->values[i] += term->weight * sum;
     }
 }
 
@@ -221,6 +316,7 @@ static void compute_block(const gm_term *term, const gm_target *target, float sc
     }
     switch (term->kind) {
     case GM_BCE:
+    case GM_BERNOULLI:
         bce(n, v, p, t, scale, value, d);
         break;
     case GM_PROB:
@@ -242,6 +338,10 @@ static void compute_block(const gm_term *term, const gm_target *target, float sc
         sqhinge(n, o, t, scale, value, d);
         break;
     case GM_CE:
+    case GM_UNLIKE:
+    case GM_NORMAL:
+    case GM_KL:
+    case GM_GP:
     case GM_L1:
     case GM_L2:
         break; /* not by numbers */
@@ -276,13 +376,24 @@ void gm_term_add(const gm_term *term, const gm_target *target, double share, con
         add_ce(term, target, share, end);
         return;
     }
-    /* one against the rest is a sum of as many problems as there are units, all else a mean over the units */
-    bool summed = is_hinge(term->kind) && term->named && !target->values;
+    if (term->kind == GM_UNLIKE) {
+        add_unlike(term, share, end);
+        return;
+    }
+    if (term->kind == GM_NORMAL) {
+        add_normal(term, target, share, end);
+        return;
+    }
+    /* one against the rest is a sum of as many problems as there are units, a likelihood that of all of them, all else
+     * a mean over the units */
+    bool summed = term->kind == GM_BERNOULLI || (is_hinge(term->kind) && term->named && !target->values);
     double weight = summed ? term->weight : term->weight / (double)end->units;
-    if (!end->class_weights) {
+    if (!uneven(term, target, end)) {
         add_numbers(term, target, weight, share, end, 0, end->rows * end->units);
         return;
     }
     for (size_t i = 0; i < end->rows; i++)
-        add_numbers(term, target, weight * row_weight(term, target, end, i), share, end, i * end->units, end->units);
+        if (row_weight(term, target, end, i) > 0.0)
+            add_numbers(term, target, weight * row_weight(term, target, end, i), share, end, i * end->units,
+                        end->units);
 }

@@ -19,6 +19,8 @@ static void refused(const char *text, const char *message) {
     CHECK(e.usage);
 }
 
+#define REST "unlike bernoulli gaussian kl gp l1 l2"
+
 static void test_gan(void) {
     CHECK(parses("bce(x,1) + bce(fake,0)"));
     CHECK(loss.term_count == 2 && loss.operand_count == 2);
@@ -43,8 +45,9 @@ static void test_signs_and_weights(void) {
 }
 
 static void test_every_term(void) {
-    static const char *const texts[] = {"bce(x,y)",     "ce(x,y)", "mse(x,y)", "mae(x,y)", "hinge(x,y)",
-                                        "sqhinge(x,y)", "mean(x)", "prob(x)",  "l1()",     "l2()"};
+    static const char *const texts[] = {"bce(x,y)",      "ce(x,y)", "mse(x,y)", "mae(x,y)",    "hinge(x,y)",
+                                        "sqhinge(x,y)",  "mean(x)", "prob(x)",  "unlike(x,3)", "bernoulli(x,y)",
+                                        "gaussian(x,y)", "kl(x)",   "gp(x,x)",  "l1()",        "l2()"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         CHECK(parses(texts[i]));
         CHECK(loss.term_count == 1 && (size_t)loss.terms[0].kind == i);
@@ -62,6 +65,15 @@ static void test_targets(void) {
     CHECK(parses("bce(x,0.9)") && loss.terms[0].number == 0.9);
 }
 
+static void test_two_tensors(void) {
+    CHECK(parses("mean(fake) - mean(x) + 10*gp(x,fake)"));
+    CHECK(loss.operand_count == 2 && loss.terms[2].operand == 1 && loss.terms[2].second == 0);
+    CHECK(parses("gp([x,y],[fake,y])") && loss.operand_count == 2 && loss.terms[0].second == 1);
+    CHECK(parses("gaussian(x,x)") && loss.terms[0].deviation == 1.0);
+    CHECK(parses("gaussian(x,x, 0.1)") && loss.terms[0].deviation == 0.1);
+    CHECK(parses("ce(fake,10)") && !loss.terms[0].named && loss.terms[0].number == 10.0);
+}
+
 static void test_operands_are_shared(void) {
     CHECK(parses("bce(x,1) + mse([ x ],0) + mean([z, y]) + prob([z,y]) + mean([y,z]) + mean([z,y,z])"));
     CHECK(loss.operand_count == 4);
@@ -73,23 +85,23 @@ static void test_operands_are_shared(void) {
 
 static void test_unknown_terms(void) {
     refused("bce(x,1) + bse(fake,0)", "loss: column 12: unknown term 'bse' (did you mean bce?); terms are bce ce mse "
-                                      "mae hinge sqhinge mean prob l1 l2");
+                                      "mae hinge sqhinge mean prob " REST);
     refused("2*frob(x)", "loss: column 3: unknown term 'frob' (did you mean prob?); terms are bce ce mse mae hinge "
-                         "sqhinge mean prob l1 l2");
+                         "sqhinge mean prob " REST);
     refused("wasserstein(x)",
-            "loss: column 1: unknown term 'wasserstein'; terms are bce ce mse mae hinge sqhinge mean prob l1 l2");
+            "loss: column 1: unknown term 'wasserstein'; terms are bce ce mse mae hinge sqhinge mean prob " REST);
     refused("mse(\xc3\xa9,1)+qqq(x)",
-            "loss: column 10: unknown term 'qqq'; terms are bce ce mse mae hinge sqhinge mean prob l1 l2");
+            "loss: column 10: unknown term 'qqq'; terms are bce ce mse mae hinge sqhinge mean prob " REST);
 }
 
 static void test_missing_pieces(void) {
-    refused("", "loss: column 1: expected a term, got the end; terms are bce ce mse mae hinge sqhinge mean prob l1 l2");
+    refused("", "loss: column 1: expected a term, got the end; terms are bce ce mse mae hinge sqhinge mean prob " REST);
     refused("  ",
-            "loss: column 3: expected a term, got the end; terms are bce ce mse mae hinge sqhinge mean prob l1 l2");
+            "loss: column 3: expected a term, got the end; terms are bce ce mse mae hinge sqhinge mean prob " REST);
     refused("mean(x) +",
-            "loss: column 10: expected a term, got the end; terms are bce ce mse mae hinge sqhinge mean prob l1 l2");
+            "loss: column 10: expected a term, got the end; terms are bce ce mse mae hinge sqhinge mean prob " REST);
     refused("mean(x) + -2*mean(y)",
-            "loss: column 11: expected a term, got '-2'; terms are bce ce mse mae hinge sqhinge mean prob l1 l2");
+            "loss: column 11: expected a term, got '-2'; terms are bce ce mse mae hinge sqhinge mean prob " REST);
     refused("mean(x) mean(y)", "loss: column 9: expected + or - between terms, got 'mean'");
     refused("mean(x))", "loss: column 8: expected + or - between terms, got ')'");
     refused("mean", "loss: column 5: expected '(' behind mean, got the end");
@@ -105,6 +117,9 @@ static void test_arguments(void) {
     refused("bce(x,1,2)", "loss: column 8: bce takes two arguments, a tensor and a target");
     refused("mean(x,1)", "loss: column 7: mean takes one argument, a tensor");
     refused("mean()", "loss: column 6: mean takes one argument, a tensor");
+    refused("gaussian(x,y,1,2)", "loss: column 15: gaussian takes a tensor, a target and perhaps a standard deviation");
+    refused("gp(x)", "loss: column 5: gp takes two arguments, tensors between which it runs the model");
+    refused("kl(x,1)", "loss: column 5: kl takes one argument, a tensor");
     refused("l2(x)", "loss: column 4: l2 takes no arguments");
     refused("mse(1,x)", "loss: column 5: expected the name of a tensor, got '1'");
     refused("mse(,x)", "loss: column 5: expected the name of a tensor, got ','");
@@ -124,7 +139,11 @@ static void test_numbers(void) {
     refused("mse(x,-inf)", "loss: column 7: '-inf' is not a number");
     refused("mse(x,NaN)", "loss: column 7: 'NaN' cannot be a target");
     refused("mse(x,-2e30)", "loss: column 7: -2e30 is too large (at most 1e30)");
-    refused("ce(x,1)", "loss: column 6: ce needs a tensor as its target, not the number 1");
+    refused("ce(x,1.5)", "loss: column 6: ce's number is that of a class, 0, 1, ..., not 1.5");
+    refused("ce(x,-1)", "loss: column 6: ce's number is that of a class, 0, 1, ..., not -1");
+    refused("unlike(x,y)", "loss: column 10: unlike's target is the number of a class, as in unlike(fake,10)");
+    refused("bernoulli(x,2)", "loss: column 13: bernoulli's target is a probability, 0 to 1, not 2");
+    refused("gaussian(x,y,0)", "loss: column 14: a standard deviation is a number above 0, not 0");
     refused("bce(x,2)", "loss: column 7: bce's target is a probability, 0 to 1, not 2");
     refused("bce(x,-0.1)", "loss: column 7: bce's target is a probability, 0 to 1, not -0.1");
     refused("hinge(x,0)", "loss: column 9: hinge's target is -1 or 1, not 0 (-1 is the class that bce calls 0)");
@@ -198,6 +217,7 @@ int main(void) {
     RUN(test_signs_and_weights);
     RUN(test_every_term);
     RUN(test_targets);
+    RUN(test_two_tensors);
     RUN(test_operands_are_shared);
     RUN(test_unknown_terms);
     RUN(test_missing_pieces);

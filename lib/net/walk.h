@@ -1,0 +1,104 @@
+/* walk.h: what running a network forward and running it backward share. Private to lib/net. */
+#ifndef GM_NET_WALK_H
+#define GM_NET_WALK_H
+
+#include "gm/grad.h"
+
+#include "layer.h"
+
+/* A slice of GM_SLICE rows (the last is shorter) of a dense layer's weights; of a batchnorm layer all of it. */
+typedef struct gm_slice {
+    size_t layer, first, count;
+} gm_slice;
+
+/* Grown to what a call needs and kept for the next. */
+typedef struct gm_room {
+    void *bytes;
+    size_t size;
+} gm_room;
+
+/* What a spectral layer's forward pass uses: W / s, and the vectors that s = a' W u comes from. */
+typedef struct gm_spectrum {
+    float *weights, *a, *u;
+    float largest; /* s */
+} gm_spectrum;
+
+/* Where matrices of a chunk lie, in floats for each row: a matrix at column c of a region of R rows begins at c * R. */
+struct gm_walk {
+    const gm_net *net;
+    size_t *output_at;     /* of layer l: y */
+    size_t *derivative_at; /* of layer l: d loss / d y, then d loss / d v */
+    size_t stacked_width;  /* floats in a row of these: input, y, d */
+    size_t *extra_at;      /* of layer l: v, the dropout mask or the noise, kept for the way back */
+    size_t extra_width;
+    size_t *moments_at; /* of batchnorm layer l: mean, inverse, sum_d, sum_dn of one operand */
+    size_t moments_width;
+    size_t widest;        /* units of the widest layer */
+    size_t first_trained; /* the first layer with parameters */
+    size_t chunk_rows;
+    size_t labels_at;      /* of a gaussian layer with labels: the class's column in the joined input */
+    float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
+    gm_spectrum *spectrum; /* of a spectral layer */
+    gm_slice *slices;
+    size_t slice_count;
+    gm_room stacked;      /* region of all stacked rows */
+    gm_room scratch;      /* one region of chunk_rows rows for each thread */
+    gm_room values;       /* double[stacked rows]: the loss of each row */
+    gm_room slice_values; /* double[slice_count]: l1 and l2 of each, or what a spectral layer sums */
+    gm_room moments;      /* moments_width floats for each operand */
+};
+
+static inline size_t gm_smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static inline size_t gm_pieces(size_t n, size_t piece) {
+    return n / piece + (n % piece != 0);
+}
+
+/* Room for a * b items of `size` bytes. */
+GM_MUST_USE int gm_walk_reserve(gm_room *room, size_t a, size_t b, size_t size, gm_error *e);
+
+/* Chunks 0 .. chunks - 1, shared out to the threads; each thread has scratch_width floats for each of chunk_rows rows.
+ */
+GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_width,
+                             void (*work)(const void *context, size_t chunk, float *scratch), const void *context,
+                             gm_error *e);
+
+/* The numbers of an input that need no joining, or NULL; x[count, inputs] = its rows from `first` on, parts side by
+ * side. */
+const float *gm_input_whole(const gm_input *input);
+void gm_input_join(const gm_input *input, size_t first, size_t count, size_t inputs, float *x);
+
+/* A dropout layer that does nothing hands on its input's place as its output's. */
+bool gm_layer_idle(const gm_layer *layer, const gm_mode *mode);
+/* True for layers that keep something for the way back whatever the loss is: a mask, noise. */
+bool gm_layer_keeps(const gm_layer *layer);
+/* True where batchnorm takes the moments of the batch. */
+bool gm_walk_staged(const gm_walk *w, const gm_mode *mode);
+
+/* What W of dense layer l is for this block of parameters: W / s of a spectral layer. gm_walk_spectra makes these for a
+ * call. */
+void gm_walk_spectra(gm_walk *w, const float *params);
+const float *gm_walk_weights(const gm_walk *w, size_t l, const float *params);
+
+/* The place of a batchnorm layer's moments and sums for an operand. */
+typedef struct gm_batch {
+    gm_moments moments;
+    float *sum_d, *sum_dn;
+} gm_batch;
+gm_batch gm_walk_batch(const gm_walk *w, size_t l, size_t operand);
+/* Running moments, as those of operand 0. */
+GM_MUST_USE int gm_walk_running(gm_walk *w, const float *params, gm_error *e);
+
+/* Layer l on a chunk. */
+typedef struct gm_link {
+    size_t l, operand, rows;
+    size_t stacked_row;  /* of the chunk's first row, in random numbers */
+    const float *joined; /* the chunk's input of the network */
+    const float *x;
+    float *extra, *y; /* extra: NULL where nothing is kept */
+} gm_link;
+void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, const gm_link *link);
+
+#endif
