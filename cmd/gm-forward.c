@@ -6,10 +6,12 @@
 #include <string.h>
 
 typedef struct forward {
-    const char *path, *output;
+    const char *path, *output, *layers;
     gm_list inputs;
     bool frozen;
     gm_follow model;
+    gm_net *part;      /* of --layers */
+    const gm_net *net; /* what is run */
     gm_walk *walk;
 } forward;
 
@@ -19,8 +21,10 @@ static const gm_option options[] = {
      "tensors that are joined to its input (default x)", 0, 0},
     {"output", 'o', GM_OPTION_TEXT, offsetof(forward, output), "NAME", "the tensor that takes the output (default out)",
      0, 0},
-    {"frozen", 0, GM_OPTION_FLAG, offsetof(forward, frozen), NULL, "take the model as it stands, without dropout", 0,
+    {"layers", 0, GM_OPTION_TEXT, offsetof(forward, layers), "FIRST-LAST", "run these layers only (the first is 0)", 0,
      0},
+    {"frozen", 0, GM_OPTION_FLAG, offsetof(forward, frozen), NULL,
+     "take the model as it stands, as outside of training", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int forward_open(gm_call *call, gm_error *e) {
@@ -30,7 +34,14 @@ static int forward_open(gm_call *call, gm_error *e) {
     if (!s->output) s->output = "out";
     if (gm_follow_open(&s->model, s->path, s->frozen, e) != 0) return -1;
     const gm_model_spec *spec = gm_model_spec_of(s->model.model);
-    s->walk = gm_walk_new(spec->net, spec->seed, e);
+    s->net = spec->net;
+    if (s->layers) {
+        size_t first, count;
+        if (gm_parse_layers(s->layers, spec->net, &first, &count, e) != 0) return -1;
+        s->net = s->part = gm_net_cut(spec->net, first, count, e);
+        if (!s->part) return -1;
+    }
+    s->walk = gm_walk_new(s->net, spec->seed, e);
     return s->walk ? 0 : -1;
 }
 
@@ -40,17 +51,17 @@ static int forward_process(gm_call *call, gm_record *r, gm_error *e) {
     static char *const x[] = {"x"};
     gm_input input;
     bool given = s->inputs.count > 0;
-    if (gm_gather_input(r, spec->net, given ? s->inputs.items : x, given ? s->inputs.count : 1, &input, e) != 0)
-        return -1;
+    if (gm_gather_input(r, s->net, given ? s->inputs.items : x, given ? s->inputs.count : 1, &input, e) != 0) return -1;
     uint64_t step;
     const float *params = gm_follow_params(&s->model, r, &step, e);
     if (!params) return -1;
     for (size_t i = 0; i < input.part_count; i++)
         if (strcmp(input.parts[i].name, s->output) == 0)
             return gm_fail(e, "tensor '%s' is both input and output", s->output);
-    float *output = gm_record_put_matrix(r, s->output, r->rows, spec->net->outputs, e);
+    float *output = gm_record_put_matrix(r, s->output, r->rows, s->net->outputs, e);
     if (!output) return -1;
-    gm_mode mode = {.training = r->has_step && !s->frozen, .seed = spec->seed, .step = r->step};
+    bool training = r->has_step && !s->frozen;
+    gm_mode mode = {.training = training, .drawing = training, .seed = spec->seed, .step = r->step};
     if (gm_walk_forward(s->walk, params, &input, r->rows, mode, output, e) != 0) return -1;
     return gm_follow_check(&s->model, r, e) == 0 ? 1 : -1;
 }
@@ -58,13 +69,14 @@ static int forward_process(gm_call *call, gm_record *r, gm_error *e) {
 static void forward_close(gm_call *call) {
     forward *s = call->state;
     gm_walk_free(s->walk);
+    gm_net_free(s->part);
     gm_follow_close(&s->model);
 }
 
 const gm_tool gm_forward_tool = {
     .name = "gm-forward",
     .purpose = "Runs a network on tensors of each record and adds its output.",
-    .synopsis = "-m MODEL [-i NAME,...] [-o NAME] [--frozen]",
+    .synopsis = "-m MODEL [-i NAME,...] [-o NAME] [--layers FIRST-LAST] [--frozen]",
     .options = options,
     .state_size = sizeof(forward),
     .role = GM_FILTER,

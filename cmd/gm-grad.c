@@ -31,7 +31,7 @@ static const gm_option options[] = {
     {"input", 'i', GM_OPTION_LIST, offsetof(grad, inputs), "NAME,...",
      "with --upstream: the tensors the model's input was made of", 0, 0},
     {"upstream", 0, GM_OPTION_TEXT, offsetof(grad, upstream), "NAME",
-     "take d/NAME, the gradient at this model's output NAME", 0, 0},
+     "take d/NAME, the gradient at this model's output NAME; a --loss is added", 0, 0},
     {"input-grad", 0, GM_OPTION_LIST, offsetof(grad, input_gradients), "NAME,...",
      "leave d/NAME, the gradient at the input NAME", 0, 0},
     {"no-param-grad", 0, GM_OPTION_FLAG, offsetof(grad, no_param_grad), NULL, "make no gradients of the parameters", 0,
@@ -45,8 +45,8 @@ static const gm_option options[] = {
 static int grad_options(const gm_call *call, const grad *s, gm_error *e) {
     if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
-    if (!s->expression == !s->upstream) return gm_fail_usage(e, "give either --loss EXPR or --upstream NAME");
-    if (s->expression && s->inputs.count)
+    if (!s->expression && !s->upstream) return gm_fail_usage(e, "give --loss EXPR, --upstream NAME, or both");
+    if (!s->upstream && s->inputs.count)
         return gm_fail_usage(e, "-i goes with --upstream: a loss names its inputs itself");
     if (s->no_param_grad && !s->input_gradients.count && s->upstream)
         return gm_fail_usage(e, "--no-param-grad without --input-grad leaves nothing to do");
@@ -56,17 +56,31 @@ static int grad_options(const gm_call *call, const grad *s, gm_error *e) {
     return 0;
 }
 
-/* The operand that --upstream's -i names make. */
+/* The operand that --upstream's -i names make: the only one, so a loss beside it is of the same tensors. */
 static int upstream_operand(grad *s, gm_error *e) {
-    size_t count = s->inputs.count ? s->inputs.count : 1;
-    if (count > GM_PARTS_MAX) return gm_fail_usage(e, "-i: more than %d names", GM_PARTS_MAX);
-    s->loss.operand_count = 1;
-    s->loss.operands[0].count = count;
-    for (size_t i = 0; i < count; i++) {
+    gm_operand operand = {.count = s->inputs.count ? s->inputs.count : 1};
+    if (operand.count > GM_PARTS_MAX) return gm_fail_usage(e, "-i: more than %d names", GM_PARTS_MAX);
+    for (size_t i = 0; i < operand.count; i++) {
         const char *name = s->inputs.count ? s->inputs.items[i] : "x";
         if (strlen(name) > GM_NAME_MAX) return gm_fail_usage(e, "-i: the name '%s' is too long", name);
-        memcpy(s->loss.operands[0].names[i], name, strlen(name) + 1);
+        memcpy(operand.names[i], name, strlen(name) + 1);
     }
+    if (s->loss.operand_count > 1 ||
+        (s->loss.operand_count == 1 && memcmp(&s->loss.operands[0], &operand, sizeof operand) != 0))
+        return gm_fail_usage(e,
+                             "--loss beside --upstream: its terms are of what -i names, the input that '%s' was made "
+                             "of",
+                             s->upstream);
+    s->loss.operands[0] = operand;
+    s->loss.operand_count = 1;
+    return 0;
+}
+
+/* The gradient of gp() with respect to its tensors is not computed. */
+static int penalty_alone(const grad *s, gm_error *e) {
+    for (size_t i = 0; i < s->loss.term_count; i++)
+        if (s->loss.terms[i].kind == GM_GP && s->input_gradients.count)
+            return gm_fail_usage(e, "--input-grad: gp gives no gradient of its tensors: leave it out of this loss");
     return 0;
 }
 
@@ -151,7 +165,8 @@ static int set_class_weights(grad *s, gm_error *e) {
 static int grad_open(gm_call *call, gm_error *e) {
     grad *s = call->state;
     if (grad_options(call, s, e) != 0) return -1;
-    if (s->expression ? gm_loss_parse(s->expression, &s->loss, e) != 0 : upstream_operand(s, e) != 0) return -1;
+    if (s->expression && gm_loss_parse(s->expression, &s->loss, e) != 0) return -1;
+    if ((s->upstream && upstream_operand(s, e) != 0) || penalty_alone(s, e) != 0) return -1;
     for (size_t i = 0; i < s->input_gradients.count; i++) {
         bool found = false;
         for (size_t k = 0; k < i; k++)
@@ -244,13 +259,14 @@ static int leave_input_gradient(const grad *s, gm_record *r, const gm_input *inp
     return gm_record_finite(r, full, &columns, e) ? 0 : -1;
 }
 
-/* grad/NAME/PARAM for every parameter; the step they were computed at goes to info.grads.NAME. */
+/* grad/NAME/PARAM for every parameter, stat/NAME/PARAM for every statistic; the step they were computed at goes to
+ * info.grads.NAME. */
 static int put_gradients(grad *s, gm_record *r, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model.model);
     char prefix[GM_NAME_MAX + 1], full[GM_NAME_MAX + 1];
-    if (tensor_name(prefix, "grad", spec->name, e) != 0) return -1;
     for (size_t i = 0; i < spec->net->parameter_count; i++) {
         const gm_parameter *p = &spec->net->parameters[i];
+        if (tensor_name(prefix, p->statistic ? "stat" : "grad", spec->name, e) != 0) return -1;
         if (tensor_name(full, prefix, p->name, e) != 0) return -1;
         gm_tensor *t = gm_record_put(r, full, GM_F4, p->rank, p->shape, e);
         if (!t) return -1;
@@ -266,8 +282,8 @@ static int sign_gradients(const grad *s, gm_record *r, uint64_t step, gm_error *
         const gm_parameter *p = &spec->net->parameters[i];
         size_t bad = gm_first_not_finite(p->count, s->gradients[i]);
         if (bad < p->count)
-            return gm_fail(e, "step %llu: %s: gradient of '%s' is not finite at index %zu", (unsigned long long)step,
-                           gm_model_path(s->model.model), p->name, bad);
+            return gm_fail(e, "step %llu: %s: %s '%s' is not finite at index %zu", (unsigned long long)step,
+                           gm_model_path(s->model.model), p->statistic ? "statistic" : "gradient of", p->name, bad);
     }
     gm_value *info = gm_record_info(r, e);
     if (!info) return -1;
@@ -328,7 +344,7 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
     gm_input inputs[GM_OPERANDS_MAX];
     gm_target targets[GM_TERMS_MAX];
     bool trains = is_trained(s, r), needed = trains || s->no_param_grad || s->input_gradients.count;
-    bool valued = s->expression != NULL;
+    bool valued = false;
     double value = 0;
     gm_backward job = {.loss = s->expression ? &s->loss : NULL,
                        .rows = r->rows,
@@ -337,6 +353,7 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
                        .class_weights = s->class_weights,
                        .input_gradients = s->input_gradient};
     if (s->upstream && take_upstream(s, r, &job.cotangent, &value, &valued, e) != 0) return -1;
+    valued |= s->expression != NULL;
     uint64_t step;
     const float *params = needed || s->expression ? gm_follow_params(&s->model, r, &step, e) : NULL;
     if (!params && needed) return -1;
@@ -344,11 +361,15 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
         if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, targets, e) != 0))
             return -1;
         if (trains && put_gradients(s, r, e) != 0) return -1;
-        job.mode = (gm_mode){
-            .training = r->has_step && !s->frozen, .seed = gm_model_spec_of(s->model.model)->seed, .step = r->step};
+        job.mode = (gm_mode){.training = r->has_step && !s->frozen,
+                             .drawing = true,
+                             .seed = gm_model_spec_of(s->model.model)->seed,
+                             .step = r->has_step ? r->step : call->records};
+        double own = 0;
         job.gradients = trains ? s->gradients : NULL;
-        job.value = s->expression ? &value : NULL;
+        job.value = s->expression ? &own : NULL;
         if (gm_walk_backward(s->walk, params, &job, e) != 0 || gm_follow_check(&s->model, r, e) != 0) return -1;
+        value += own;
         if (!isfinite(value))
             return gm_fail(e, "step %llu: %s: the loss is not finite", (unsigned long long)step,
                            gm_model_path(s->model.model));
@@ -376,7 +397,7 @@ const gm_tool gm_grad_tool = {
     .name = "gm-grad",
     .purpose = "Computes a loss and its gradients, or carries the gradient at a model's output back through the model.",
     .synopsis = "-m MODEL --loss EXPR [--input-grad NAME,...] [--no-param-grad]\n"
-                "       gm-grad -m MODEL -i NAME,... --upstream NAME [--input-grad NAME,...]",
+                "       gm-grad -m MODEL -i NAME,... --upstream NAME [--loss EXPR] [--input-grad NAME,...]",
     .options = options,
     .state_size = sizeof(grad),
     .role = GM_FILTER,

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 typedef struct init {
-    const char *output, *name, *optimizer, *initializer, *label, *scale, *from, *separator, *fold;
+    const char *output, *name, *optimizer, *initializer, *label, *scale, *from, *layers, *separator, *fold;
     uint64_t seed;
     gm_list data, categorical, numeric, missing;
     bool force, no_header, hold_out;
@@ -46,6 +46,8 @@ static const gm_option options[] = {
      "... is held out: the model knows the other rows only", 0, 0},
     {"from", 0, GM_OPTION_TEXT, offsetof(init, from), "CHECKPOINT",
      "restore what gm-save or gm-step --checkpoint wrote", 0, 0},
+    {"layers", 0, GM_OPTION_TEXT, offsetof(init, layers), "FIRST-LAST",
+     "of the checkpoint, these layers only (the first is 0)", 0, 0},
     {"force", 0, GM_OPTION_FLAG, offsetof(init, force), NULL, "replace an existing file", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
@@ -60,9 +62,10 @@ static int init_open(gm_call *call, gm_error *e) {
     if (!s->output) return gm_fail_usage(e, "-o MODEL is missing");
     if (s->from) {
         if (call->argument_count || s->optimizer || s->initializer || s->data.count || describes(s) || s->seed)
-            return gm_fail_usage(e, "--from restores the whole model: only -o, --name and --force go with it");
+            return gm_fail_usage(e, "--from restores a model: only -o, --name, --layers and --force go with it");
         return 0;
     }
+    if (s->layers) return gm_fail_usage(e, "--layers goes with --from");
     if (call->argument_count < 2)
         return gm_fail_usage(e, "INPUT and at least one LAYER are needed, as in `20 dense:128:leaky dense:64:tanh`");
     if (describes(s) && !s->data.count)
@@ -175,6 +178,69 @@ static int init_restore(init *s, gm_error *e) {
     return got;
 }
 
+/* The optimizer's blocks too: those of the layers that stay. */
+static int copy_blocks(const gm_net *part, const gm_net *whole, const init *s, const float *from, float **to,
+                       gm_error *e) {
+    size_t blocks = 1 + gm_optim_blocks(&s->spec.optim), floats;
+    if (!gm_multiply(blocks, part->block, &floats)) return gm_fail(e, "the model is too large");
+    *to = gm_new_zeroed(floats, sizeof(float), e);
+    if (!*to) return -1;
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t i = 0; i < part->parameter_count; i++)
+            memcpy(*to + b * part->block + part->parameters[i].offset,
+                   from + b * whole->block + whole->parameters[i].offset, part->parameters[i].count * sizeof(float));
+    return 0;
+}
+
+/* The cut's layers as a network of their own, numbered from 0. */
+static gm_net *renumber(const gm_net *cut, gm_error *e) {
+    char input[512], *texts[GM_LAYERS_MAX] = {NULL};
+    gm_words words = {0};
+    gm_net *net = NULL;
+    bool ok = gm_net_input_text(cut, input, sizeof input) != NULL;
+    for (size_t i = 0; i < cut->part_count; i++) {
+        if (cut->parts[i].kind == GM_PART_FEATURES) words.features = cut->parts[i].columns;
+        if (cut->parts[i].kind == GM_PART_CLASSES) words.classes = cut->parts[i].columns;
+    }
+    for (size_t l = 0; ok && l < cut->layer_count; l++) {
+        char text[64];
+        texts[l] = gm_layer_text(&cut->layers[l], text, sizeof text) ? gm_copy_text(text, strlen(text), e) : NULL;
+        ok = texts[l] != NULL;
+    }
+    if (ok) net = gm_net_parse(input, (const char *const *)texts, cut->layer_count, words, e);
+    for (size_t l = 0; l < cut->layer_count; l++) free(texts[l]);
+    return net;
+}
+
+/* Random Fourier features are a function of the layer's number, so theirs must stay. */
+static int check_movable(const gm_net *cut, size_t first, gm_error *e) {
+    for (size_t l = 0; first > 0 && l < cut->layer_count; l++)
+        if (cut->layers[l].kind == GM_RFF)
+            return gm_fail_usage(e, "--layers: layer %zu is rff, whose numbers belong to its place", first + l);
+    return 0;
+}
+
+/* Leaves --layers of what was restored. */
+static int init_cut(init *s, gm_error *e) {
+    size_t first, count;
+    if (gm_parse_layers(s->layers, s->spec.net, &first, &count, e) != 0) return -1;
+    gm_net *cut = gm_net_cut(s->spec.net, first, count, e);
+    gm_net *net = cut && check_movable(cut, first, e) == 0 ? renumber(cut, e) : NULL;
+    float *blocks = NULL;
+    int status = net ? copy_blocks(net, cut, s, s->state.blocks, &blocks, e) : -1;
+    gm_net_free(cut);
+    if (status != 0) {
+        gm_net_free(net);
+        return -1;
+    }
+    gm_net_free(s->spec.net);
+    free(s->state.blocks);
+    s->spec.net = net;
+    s->state.blocks = blocks;
+    s->state.calibration = (gm_calibration){0}; /* of the whole model's scores */
+    return 0;
+}
+
 static int name_model(const init *s, char name[GM_NAME_MAX + 1], gm_error *e) {
     if (!s->name) return s->from ? 0 : gm_model_name_from(s->output, name, e);
     if (gm_model_name_check(s->name, e) != 0) return -1;
@@ -230,6 +296,7 @@ static int init_process(gm_call *call, gm_record *r, gm_error *e) {
     (void)r;
     init *s = call->state;
     if ((s->from ? init_restore(s, e) : init_new(call, e)) != 0) return -1;
+    if (s->layers && init_cut(s, e) != 0) return -1;
     if (name_model(s, s->spec.name, e) != 0) return -1;
     if (gm_model_create(s->output, &s->spec, &s->state, s->force, e) != 0) return -1;
     report(s);
@@ -247,10 +314,11 @@ static void init_close(gm_call *call) {
 const gm_tool gm_init_tool = {
     .name = "gm-init",
     .purpose = "Makes a model file: a network's specification, its first parameters, its optimizer's state.",
-    .synopsis = "-o MODEL [OPTION...] INPUT LAYER...\n       gm-init -o MODEL --from CHECKPOINT",
+    .synopsis = "-o MODEL [OPTION...] INPUT LAYER...\n       gm-init -o MODEL --from CHECKPOINT [--layers FIRST-LAST]",
     .details = "INPUT   a number of columns, `features` or `classes` of the --data, or parts: 20+classes\n"
                "LAYER   dense:UNITS[:ACTIVATION] (linear relu leaky tanh sigmoid softmax elu gelu softplus)\n"
-               "        dropout:RATE",
+               "        (each may end in :spectral), dropout:RATE, batchnorm, rff:UNITS:GAMMA,\n"
+               "        gaussian:UNITS[+classes]",
     .options = options,
     .state_size = sizeof(init),
     .role = GM_ALONE,

@@ -18,6 +18,8 @@ typedef struct sample {
     gm_model *model;
     gm_state state;
     gm_schema *schema;
+    gm_net *part;      /* the layers behind the gaussian one, or NULL */
+    const gm_net *net; /* what noise goes through */
     gm_walk *walk;
     size_t height, width;
     long class; /* of --label, or -1 */
@@ -85,7 +87,16 @@ static int sample_open(gm_call *call, gm_error *e) {
     s->model = gm_model_open(s->path, e);
     if (!s->model) return -1;
     const gm_model_spec *spec = gm_model_spec_of(s->model);
-    const gm_net *net = spec->net;
+    const gm_net *net = s->net = spec->net;
+    long latent = gm_net_latent(net);
+    if (latent >= 0 && (size_t)latent + 1 == net->layer_count)
+        return gm_fail(e, "%s ends with its gaussian layer: it is an encoder; its decoder is what is sampled from",
+                       s->path);
+    if (latent >= 0) {
+        s->part = gm_net_cut(net, (size_t)latent + 1, net->layer_count - (size_t)latent - 1, e);
+        if (!s->part) return -1;
+        net = s->net = s->part;
+    }
     if (spec->schema) s->schema = gm_schema_parse(spec->schema, e);
     if (spec->schema && !s->schema) return gm_fail_within(e, "%s: ", s->path);
     bool encoded = s->schema && s->schema->features == net->outputs;
@@ -124,8 +135,7 @@ static void draw_labels(sample *s, size_t n, size_t classes) {
 
 /* Draws n rows: the noise to tensors z, z1, ... by part, classes to y, the output to x. */
 static int draw(sample *s, gm_record *r, size_t n, bool *labelled, float **x, gm_error *e) {
-    const gm_model_spec *spec = gm_model_spec_of(s->model);
-    const gm_net *net = spec->net;
+    const gm_net *net = s->net;
     gm_input input = {.part_count = net->part_count};
     r->rows = n;
     *labelled = false;
@@ -212,6 +222,7 @@ static int sample_finish(gm_call *call, gm_error *e) {
 static void sample_close(gm_call *call) {
     sample *s = call->state;
     gm_walk_free(s->walk);
+    gm_net_free(s->part);
     gm_schema_free(s->schema);
     gm_model_close(s->model);
     free(s->state.blocks);

@@ -90,6 +90,32 @@ static void show_calibration(const gm_model *m) {
     if (c.rows > 0) printf(", on %" PRIu64 " rows\n", c.rows);
 }
 
+/* "0 dense leaky", and the numbers that are trained in it. */
+static size_t layer_line(const gm_net *net, size_t i, char name[64]) {
+    const gm_layer *l = &net->layers[i];
+    size_t numbers = 0;
+    for (size_t k = 0; k < net->parameter_count; k++)
+        if (net->parameters[k].layer == i && !net->parameters[k].statistic) numbers += net->parameters[k].count;
+    switch (l->kind) {
+    case GM_DENSE:
+        snprintf(name, 64, "%zu dense %s%s", i, gm_activation_text(l->activation), l->spectral ? " spectral" : "");
+        break;
+    case GM_DROPOUT:
+        snprintf(name, 64, "%zu dropout %g", i, l->rate);
+        break;
+    case GM_RFF:
+        snprintf(name, 64, "%zu rff gamma %.4g", i, l->gamma);
+        break;
+    case GM_GAUSSIAN:
+        snprintf(name, 64, "%zu gaussian%s", i, l->labels ? " + classes" : "");
+        break;
+    case GM_BATCHNORM:
+        snprintf(name, 64, "%zu batchnorm", i);
+        break;
+    }
+    return numbers;
+}
+
 static int show_model(const gm_model *m, gm_error *e) {
     const gm_net *net = gm_model_spec_of(m)->net;
     char text[1024], input[512];
@@ -97,18 +123,9 @@ static int show_model(const gm_model *m, gm_error *e) {
     printf("%s\n  %-24s %8s %12s\n  %-24s %8zu\n", text, "layer", "output", "parameters",
            gm_net_input_text(net, input, sizeof input) ? "input" : "", net->inputs);
     for (size_t i = 0; i < net->layer_count; i++) {
-        const gm_layer *l = &net->layers[i];
         char name[64];
-        size_t numbers = 0;
-        if (l->kind == GM_DROPOUT)
-            snprintf(name, sizeof name, "%zu dropout %g", i, l->rate);
-        else if (l->kind == GM_RFF)
-            snprintf(name, sizeof name, "%zu rff gamma %.4g", i, l->gamma);
-        else {
-            snprintf(name, sizeof name, "%zu dense %s", i, gm_activation_text(l->activation));
-            numbers = net->parameters[l->weights].count + net->parameters[l->biases].count;
-        }
-        printf("  %-24s %8zu %12zu\n", name, l->units, numbers);
+        size_t numbers = layer_line(net, i, name);
+        printf("  %-24s %8zu %12zu\n", name, net->layers[i].units, numbers);
     }
     printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
     if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));

@@ -86,7 +86,7 @@ static int step_open(gm_call *call, gm_error *e) {
 /* ---- the gradients of a record ---- */
 
 static void gradient_name(char out[2 * GM_NAME_MAX + 16], const gm_model_spec *spec, const gm_parameter *p) {
-    snprintf(out, 2 * GM_NAME_MAX + 16, "grad/%s/%s", spec->name, p->name);
+    snprintf(out, 2 * GM_NAME_MAX + 16, "%s/%s/%s", p->statistic ? "stat" : "grad", spec->name, p->name);
 }
 
 static void drop_gradients(const gm_model_spec *spec, gm_record *r) {
@@ -116,7 +116,7 @@ static int take_gradients(step *s, gm_record *r, gm_error *e) {
         const gm_parameter *p = &spec->net->parameters[i];
         gradient_name(name, spec, p);
         gm_tensor *t = gm_record_tensor(r, name);
-        if (!t) return gm_fail(e, "no gradient '%s' (is `gm-grad -m %s` before this gm-step?)", name, s->path);
+        if (!t) return gm_fail(e, "no tensor '%s' (is `gm-grad -m %s` before this gm-step?)", name, s->path);
         if (t->type != GM_F4 || t->rank != p->rank || memcmp(t->shape, p->shape, p->rank * sizeof *p->shape) != 0) {
             char got[128], wanted[128];
             gm_tensor like = {.rank = p->rank, .shape = {p->shape[0], p->shape[1]}};
@@ -131,7 +131,8 @@ static int take_gradients(step *s, gm_record *r, gm_error *e) {
 static void scale_gradients(const step *s, float factor) {
     const gm_net *net = gm_model_spec_of(s->model)->net;
     for (size_t k = 0; k < net->parameter_count; k++)
-        for (size_t i = 0; i < net->parameters[k].count; i++) s->gradients[k][i] *= factor;
+        for (size_t i = 0; !net->parameters[k].statistic && i < net->parameters[k].count; i++)
+            s->gradients[k][i] *= factor;
 }
 
 /* Gradient clipping by the global norm (Pascanu, Mikolov, Bengio 2013). */
@@ -139,7 +140,7 @@ static void clip_norm(const step *s) {
     const gm_net *net = gm_model_spec_of(s->model)->net;
     double squares = 0;
     for (size_t k = 0; k < net->parameter_count; k++)
-        squares += gm_sum_squares(net->parameters[k].count, s->gradients[k]);
+        squares += net->parameters[k].statistic ? 0 : gm_sum_squares(net->parameters[k].count, s->gradients[k]);
     double norm = sqrt(squares);
     if (norm > s->clip_norm) scale_gradients(s, (float)(s->clip_norm / norm));
 }
@@ -169,6 +170,10 @@ static bool accumulate(step *s, const gm_view *view, const float *sum, float *ne
     for (size_t k = 0; k < net->parameter_count; k++) {
         const gm_parameter *p = &net->parameters[k];
         float *g = s->gradients[k];
+        if (p->statistic) { /* it has a next value, no gradient */
+            memset(new_sum + p->offset, 0, p->count * sizeof *new_sum);
+            continue;
+        }
         for (size_t i = 0; i < p->count; i++) g[i] += sum[p->offset + i];
         if (enough)
             memset(new_sum + p->offset, 0, p->count * sizeof *new_sum);
@@ -186,6 +191,9 @@ static int postpone(step *s, const gm_view *view, float *slot, uint64_t record_s
         if (gm_first_not_finite(net->parameters[k].count, s->gradients[k]) < net->parameters[k].count)
             return fail_not_finite(s, record_step, k, s->optim.lr, e);
     memcpy(slot, view->params, s->blocks * net->block * sizeof(float));
+    for (size_t k = 0; k < net->parameter_count; k++)
+        if (net->parameters[k].statistic)
+            memcpy(slot + net->parameters[k].offset, s->gradients[k], net->parameters[k].count * sizeof(float));
     gm_model_publish(s->model, view->updates, view->pending + 1);
     return 0;
 }
@@ -208,6 +216,16 @@ static bool update_parameter(const step *s, const gm_optim *optim, const gm_para
     return finite;
 }
 
+/* A statistic's next value, in the average of the parameters too; its places in the moments stay 0. */
+static bool renew_statistic(const step *s, const gm_parameter *p, const float *next, const gm_view *view, float *slot) {
+    const gm_optim *optim = &gm_model_spec_of(s->model)->optim;
+    size_t block = gm_model_spec_of(s->model)->net->block, moments = gm_optim_moments(optim);
+    for (size_t i = 0; i < 1 + moments + (optim->average > 0); i++)
+        memcpy(slot + i * block + p->offset, i == 0 || i > moments ? next : view->params + i * block + p->offset,
+               p->count * sizeof(float));
+    return gm_first_not_finite(p->count, next) == p->count;
+}
+
 static int update(step *s, uint64_t record_step, double factor, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
     size_t block = spec->net->block;
@@ -218,9 +236,12 @@ static int update(step *s, uint64_t record_step, double factor, gm_error *e) {
     if (s->clip_norm > 0) clip_norm(s);
     gm_optim optim = s->optim;
     optim.lr *= factor;
-    for (size_t k = 0; k < spec->net->parameter_count; k++)
-        if (!update_parameter(s, &optim, &spec->net->parameters[k], s->gradients[k], &view, slot))
+    for (size_t k = 0; k < spec->net->parameter_count; k++) {
+        const gm_parameter *p = &spec->net->parameters[k];
+        if (p->statistic ? !renew_statistic(s, p, s->gradients[k], &view, slot)
+                         : !update_parameter(s, &optim, p, s->gradients[k], &view, slot))
             return fail_not_finite(s, record_step, k, optim.lr, e);
+    }
     gm_model_publish(s->model, view.updates + 1, 0);
     return 0;
 }

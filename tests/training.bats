@@ -184,7 +184,7 @@ killed() { # SUFFIX STEPS COMMAND...
     init_pair a
     gm-batch -b 50 --train Da.gm -n 1 digits.csv >first.gmt
     run -1 bash -c "gm-step -m Da.gm <first.gmt 2>&1 >/dev/null"
-    gm_assert_equal "$output" "gm-step: record 0: no gradient 'grad/D/0.W' (is \`gm-grad -m Da.gm\` before this gm-step?)"
+    gm_assert_equal "$output" "gm-step: record 0: no tensor 'grad/D/0.W' (is \`gm-grad -m Da.gm\` before this gm-step?)"
     gm-batch -b 50 digits.csv >plain.gmt
     run -1 bash -c "gm-step -m Da.gm <plain.gmt 2>&1 >/dev/null"
     [[ $output == *"record 0: the record has no step"* ]]

@@ -138,6 +138,9 @@ void gm_writing_end(gm_writing *w);
 /* --dist: "normal" (or NULL) or "uniform". */
 GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);
 
+/* --layers "FIRST-LAST" or "LAYER" of a network: its numbers of layers. */
+GM_MUST_USE int gm_parse_layers(const char *text, const gm_net *net, size_t *first, size_t *count, gm_error *e);
+
 /* "8x8". -1 if it is not that. */
 GM_MUST_USE int gm_parse_shape(const char *text, size_t *height, size_t *width);
 

@@ -390,7 +390,7 @@ static void refused(plain *p, const char *text, size_t rows, const float *v, con
 
 static void test_bad_targets(void) {
     static const float v[12] = {0}, t[] = {0.5f, 1.5f, 0.5f, 0.5f}, s[] = {1.0f, 1.0f, -1.0f, 0.0f};
-    static const int32_t y[] = {0, 2, 1, 12}, z[] = {1, -1, 0, 0};
+    static const int32_t y[] = {0, 2, 1, 12}, z[] = {1, -1, 0, 0}, w[] = {1, -2, 0, 0};
     plain *p = open_plain(3, "softmax"), *one = open_plain(1, "linear"), *two = open_plain(2, "linear");
     refused(p, "ce(x,y)", 4, v, "tensor 'y': row 3: class 12 is outside 0..2", (gm_target){.labels = y});
     refused(p, "mse(x,y)", 4, v, "tensor 'y': row 1: class -1 is outside 0..2", (gm_target){.labels = z});
@@ -399,7 +399,7 @@ static void test_bad_targets(void) {
     refused(p, "mse(x,y)", 2, v, "tensor 'y': expected 1 or 3 columns, got 2", (gm_target){.values = t, .columns = 2});
     refused(p, "mse(x,y)", 2, v, "tensor 'y' is missing", (gm_target){0});
     refused(one, "bce(x,y)", 4, v, "tensor 'y': row 1: class 2 is outside 0..1", (gm_target){.labels = y});
-    refused(one, "hinge(x,y)", 4, v, "tensor 'y': row 1: class -1 is outside 0..1", (gm_target){.labels = z});
+    refused(one, "hinge(x,y)", 4, v, "tensor 'y': row 1: class -2 is outside 0..1", (gm_target){.labels = w});
     refused(one, "bce(x,y)", 4, v, "tensor 'y': row 1: 1.5 is no probability, which bce needs",
             (gm_target){.values = t, .columns = 1});
     refused(two, "sqhinge(x,y)", 2, v, "tensor 'y': row 1: 0 is neither -1 nor 1, which sqhinge needs",
