@@ -120,7 +120,7 @@ static int take_state(gm_record *r, const gm_model_spec *spec, gm_state *state, 
     state->pending = (uint64_t)pending;
     const gm_value *calibration = gm_map_get(r->info, "calibration");
     /* Counts without their state: it was dropped on the way, and the average with it, which made the scores. */
-    bool dropped = !whole && spec->optim.average > 0 && gm_map_get(r->info, "updates") != NULL;
+    bool dropped = !whole && gm_optim_averages(&spec->optim) && gm_map_get(r->info, "updates") != NULL;
     if (!calibration || dropped) return 0;
     if (gm_calibration_parse(calibration, &state->calibration, e) != 0) return -1;
     if (state->calibration.step == state->step) return 0;
