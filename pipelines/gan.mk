@@ -29,7 +29,7 @@ STEPS     ?= 20000
 SEED      ?= 1
 KEEP      ?= 1000
 SAMPLES   ?= 2000
-PICTURES  ?= 64
+PICTURES  ?= $(if $(CONDITIONAL),10,64)
 
 comma := ,
 empty :=
@@ -82,7 +82,9 @@ endif
 D_END     ?= sigmoid
 OPTIMIZER ?= adam:lr=2e-4,beta1=0.5
 CRITIC    ?= 1
-G_OPTIMIZER ?= $(OPTIMIZER)
+EMA       ?=
+averaging  = $(if $(EMA),$(if $(findstring :,$(OPTIMIZER)),$(comma),:)ema=$(EMA))
+G_OPTIMIZER ?= $(OPTIMIZER)$(averaging)
 D_OPTIMIZER ?= $(OPTIMIZER)
 CLIP_NORM    ?=
 CLIP_WEIGHTS ?=
@@ -134,7 +136,7 @@ INIT = gm-init --data $(files) $(if $(LABEL),--label $(LABEL)) --scale $(SCALE)
 condition = $(if $(CONDITIONAL),+classes)
 
 all: $(OUT)/samples.png $(OUT)/losses.png $(OUT)/samples.csv
-	@echo "$(OUT)/samples.png    $(PICTURES) generated rows as pictures"
+	@echo "$(OUT)/samples.png    $(PICTURES) generated rows $(if $(CONDITIONAL),of each class )as pictures"
 	@echo "$(OUT)/losses.png     loss curves"
 	@echo "$(OUT)/samples.csv    $(SAMPLES) generated rows, same columns as the data"
 
@@ -151,7 +153,7 @@ $(OUT)/trained-$(STEPS): $(OUT)/settings | $(G) $(D)
 	@[ -f $@ ] || { rm -f $(OUT)/trained-*; touch $@; }
 
 $(OUT)/samples.png: $(OUT)/trained-$(STEPS)
-	@gm-sample -m $(G) -n $(PICTURES) -s $(SEED) --png $@ $(if $(SHAPE),--shape $(SHAPE))
+	@gm-sample -m $(G) -n $(PICTURES) -s $(SEED) --png $@ $(if $(SHAPE),--shape $(SHAPE)) $(if $(CONDITIONAL),--each-class)
 $(OUT)/samples.csv: $(OUT)/trained-$(STEPS)
 	@gm-sample -m $(G) -n $(SAMPLES) -s $(SEED) --csv >$@.tmp
 	@mv $@.tmp $@
