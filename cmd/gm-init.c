@@ -3,11 +3,9 @@
 #include "gm/filter.h"
 #include "gm/schema.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct init {
     const char *output, *name, *optimizer, *initializer, *label, *scale, *from, *layers, *separator, *fold;
@@ -159,25 +157,6 @@ static int init_new(gm_call *call, gm_error *e) {
     return gm_net_init(spec->net, initializer, s->seed, s->state.blocks, e);
 }
 
-static int init_restore(init *s, gm_error *e) {
-    int fd = open(s->from, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return gm_fail_errno(e, "%s", s->from);
-    gm_record *r = gm_record_new(e);
-    gm_reader *reader = r ? gm_reader_new(fd, s->from, GM_MAX_TENSOR_DEFAULT, e) : NULL;
-    int got = reader ? gm_reader_next(reader, r, e) : -1;
-    if (got == 0) got = gm_fail(e, "%s: holds no record", s->from);
-    if (got > 0 && gm_checkpoint_read(r, &s->spec, &s->state, e) != 0) got = gm_fail_within(e, "%s: ", s->from);
-    /* nothing is made of a checkpoint that was cut behind its record */
-    if (got > 0) {
-        got = gm_reader_next(reader, r, e);
-        if (got == 1) got = gm_fail(e, "%s: more than one record: not a checkpoint", s->from);
-    }
-    gm_reader_free(reader);
-    gm_record_free(r);
-    close(fd);
-    return got;
-}
-
 /* The optimizer's blocks too: those of the layers that stay. */
 static int copy_blocks(const gm_net *part, const gm_net *whole, const init *s, const float *from, float **to,
                        gm_error *e) {
@@ -295,7 +274,7 @@ static void warn(const char *tool, const gm_schema *schema) {
 static int init_process(gm_call *call, gm_record *r, gm_error *e) {
     (void)r;
     init *s = call->state;
-    if ((s->from ? init_restore(s, e) : init_new(call, e)) != 0) return -1;
+    if ((s->from ? gm_checkpoint_load(s->from, &s->spec, &s->state, e) : init_new(call, e)) != 0) return -1;
     if (s->layers && init_cut(s, e) != 0) return -1;
     if (name_model(s, s->spec.name, e) != 0) return -1;
     if (gm_model_create(s->output, &s->spec, &s->state, s->force, e) != 0) return -1;

@@ -5,6 +5,7 @@
 #include "gm/grad.h"
 #include "gm/rng.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,28 +13,37 @@
 #define BATCH 256
 
 typedef struct sample {
-    const char *path, *label, *png, *shape, *distribution;
+    gm_list paths;
+    const char *label, *png, *shape, *distribution;
     uint64_t rows, seed;
-    bool csv, uniform;
-    gm_model *model;
-    gm_state state;
+    size_t between;
+    bool csv, each_class, uniform;
+    gm_predictor *models;
+    size_t model_count;
     gm_schema *schema;
-    gm_net *part;      /* the layers behind the gaussian one, or NULL */
-    const gm_net *net; /* what noise goes through */
+    gm_net **decoders;             /* of each model the layers behind its gaussian one, or NULL */
+    size_t height, width, classes; /* classes: columns of the input's part of that kind, or 0 */
+    long class;                    /* of --label, or -1 */
+    uint64_t total;                /* rows of one model */
+    size_t at;                     /* the model that draws */
+    uint64_t done;                 /* its rows */
     gm_walk *walk;
-    size_t height, width;
-    long class; /* of --label, or -1 */
-    uint64_t done;
     float *pixels; /* for the PNG: all rows */
+    float *ends;   /* the two ends of an interpolation */
     int32_t labels[BATCH];
 } sample;
 
 static const gm_option options[] = {
-    {"model", 'm', GM_OPTION_TEXT, offsetof(sample, path), "MODEL", "the generator", 0, 0},
+    {"model", 'm', GM_OPTION_LIST, offsetof(sample, paths), "MODEL,...",
+     "the generator, or a checkpoint of it; several: a row of the picture for each", 0, 0},
     {"rows", 'n', GM_OPTION_U64, offsetof(sample, rows), "ROWS", "rows to draw", 1, 1e15},
     {"seed", 's', GM_OPTION_U64, offsetof(sample, seed), "SEED", "seed of the noise (default 0)", 0, 0},
     {"label", 0, GM_OPTION_TEXT, offsetof(sample, label), "CLASS",
      "draw this class only (a model with `classes` in its INPUT)", 0, 0},
+    {"each-class", 0, GM_OPTION_FLAG, offsetof(sample, each_class), NULL,
+     "draw ROWS rows of each class, class after class", 0, 0},
+    {"between", 0, GM_OPTION_SIZE, offsetof(sample, between), "N",
+     "draw ROWS times N rows, from one point of noise to another in N steps", 2, 1e6},
     {"dist", 0, GM_OPTION_TEXT, offsetof(sample, distribution), "NAME", "noise: normal (default) or uniform in (-1, 1)",
      0, 0},
     {"csv", 0, GM_OPTION_FLAG, offsetof(sample, csv), NULL, "write CSV, in the units of the data", 0, 0},
@@ -41,6 +51,11 @@ static const gm_option options[] = {
     {"shape", 0, GM_OPTION_TEXT, offsetof(sample, shape), "HxW", "height and width of one picture (IDX data: known)", 0,
      0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+
+/* What noise goes through: the whole network, or a VAE's decoder. */
+static const gm_net *generator(const sample *s, size_t i) {
+    return s->decoders[i] ? s->decoders[i] : s->models[i].spec->net;
+}
 
 /* --shape or the data's own, and that it fits the columns. */
 static int sample_shape(sample *s, size_t columns, gm_error *e) {
@@ -56,118 +71,210 @@ static int sample_shape(sample *s, size_t columns, gm_error *e) {
     if (!gm_multiply(s->height, s->width, &pixels) || pixels != columns)
         return gm_fail_usage(e, "--shape: %zux%zu is not the model's %zu columns", s->height, s->width, columns);
     size_t floats;
-    if (!gm_multiply((size_t)s->rows, columns, &floats)) return gm_fail(e, "too many rows for a picture");
+    if (!gm_multiply((size_t)s->total, columns, &floats) || !gm_multiply(floats, s->model_count, &floats))
+        return gm_fail(e, "too many rows for a picture");
     s->pixels = gm_new(floats, sizeof(float), e);
     return s->pixels ? 0 : -1;
 }
 
 static int sample_label(sample *s, const gm_net *net, gm_error *e) {
+    const char *path = s->paths.items[0];
     s->class = -1;
-    size_t parts = 0;
     for (size_t i = 0; i < net->part_count; i++) {
         if (net->parts[i].kind == GM_PART_FEATURES)
-            return gm_fail(e, "%s takes rows of data, not noise: it is no generator", s->path);
-        parts += net->parts[i].kind == GM_PART_CLASSES;
+            return gm_fail(e, "%s takes rows of data, not noise: it is no generator", path);
+        if (net->parts[i].kind != GM_PART_CLASSES) continue;
+        if (s->classes) return gm_fail(e, "%s: more than one part of its input is `classes`", path);
+        s->classes = net->parts[i].columns;
     }
-    if (parts > 1) return gm_fail(e, "%s: more than one part of its input is `classes`", s->path);
+    if (s->label && s->each_class) return gm_fail_usage(e, "--label and --each-class exclude each other");
+    if ((s->label || s->each_class) && !s->classes)
+        return gm_fail_usage(e, "--%s: %s was not made with `classes` in its INPUT", s->label ? "label" : "each-class",
+                             path);
     if (!s->label) return 0;
-    if (parts == 0) return gm_fail_usage(e, "--label: %s was not made with `classes` in its INPUT", s->path);
     s->class = s->schema ? gm_schema_class(s->schema, s->label, strlen(s->label)) : -1;
-    if (s->class < 0) return gm_fail_usage(e, "--label: '%s' is no class of %s", s->label, s->path);
+    if (s->class < 0) return gm_fail_usage(e, "--label: '%s' is no class of %s", s->label, path);
     return 0;
+}
+
+/* A VAE is sampled from its gaussian layer on. */
+static int cut_decoder(sample *s, size_t i, gm_error *e) {
+    const gm_net *net = s->models[i].spec->net;
+    long latent = gm_net_latent(net);
+    if (latent < 0) return 0;
+    size_t first = (size_t)latent + 1;
+    if (first == net->layer_count)
+        return gm_fail(e, "%s ends with its gaussian layer: it is an encoder; its decoder is what is sampled from",
+                       s->paths.items[i]);
+    s->decoders[i] = gm_net_cut(net, first, net->layer_count - first, e);
+    return s->decoders[i] ? 0 : -1;
+}
+
+/* Every row comes from one step of its model, also while it is trained on. */
+static int sample_models(sample *s, gm_error *e) {
+    char first[512], other[512];
+    s->models = gm_new_zeroed(s->paths.count, sizeof *s->models, e);
+    s->decoders = gm_new_zeroed(s->paths.count, sizeof *s->decoders, e);
+    if (!s->models || !s->decoders) return -1;
+    for (; s->model_count < s->paths.count; s->model_count++) {
+        gm_predictor *p = &s->models[s->model_count];
+        if (gm_predictor_load(p, s->paths.items[s->model_count], e) != 0 || cut_decoder(s, s->model_count, e) != 0) {
+            gm_predictor_free(p);
+            return -1;
+        }
+    }
+    const gm_net *net = generator(s, 0);
+    for (size_t i = 1; i < s->model_count; i++) {
+        const gm_net *twin = generator(s, i);
+        if (twin->outputs == net->outputs && gm_net_input_text(net, first, sizeof first) &&
+            gm_net_input_text(twin, other, sizeof other) && strcmp(first, other) == 0)
+            continue;
+        return gm_fail(e, "%s has another input or other outputs than %s", s->paths.items[i], s->paths.items[0]);
+    }
+    return 0;
+}
+
+/* Rows of one model: ROWS of each class, N of each pair of points. */
+static int sample_count(sample *s, gm_error *e) {
+    size_t total = (size_t)s->rows;
+    bool fits = !s->each_class || gm_multiply(total, s->classes, &total);
+    fits = fits && (!s->between || gm_multiply(total, s->between, &total));
+    s->total = total;
+    return fits ? 0 : gm_fail(e, "too many rows");
+}
+
+/* Room for the points of noise that rows lie between. */
+static int sample_ends(sample *s, const gm_net *net, gm_error *e) {
+    if (!s->between) return 0;
+    s->ends = gm_new(2 * net->inputs, sizeof(float), e);
+    return s->ends ? 0 : -1;
 }
 
 static int sample_open(gm_call *call, gm_error *e) {
     sample *s = call->state;
-    if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
+    if (!s->paths.count) return gm_fail_usage(e, "-m MODEL is missing");
     if (!s->rows) return gm_fail_usage(e, "-n ROWS is missing");
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
     if (gm_distribution(s->distribution, &s->uniform, e) != 0) return -1;
     if (s->shape && !s->png) return gm_fail_usage(e, "--shape goes with --png");
-    s->model = gm_model_open(s->path, e);
-    if (!s->model) return -1;
-    const gm_model_spec *spec = gm_model_spec_of(s->model);
-    const gm_net *net = s->net = spec->net;
-    long latent = gm_net_latent(net);
-    if (latent >= 0 && (size_t)latent + 1 == net->layer_count)
-        return gm_fail(e, "%s ends with its gaussian layer: it is an encoder; its decoder is what is sampled from",
-                       s->path);
-    if (latent >= 0) {
-        s->part = gm_net_cut(net, (size_t)latent + 1, net->layer_count - (size_t)latent - 1, e);
-        if (!s->part) return -1;
-        net = s->net = s->part;
-    }
+    if (s->paths.count > 1 && (s->csv || !s->png)) return gm_fail_usage(e, "several models go with --png only");
+    if (sample_models(s, e) != 0) return -1;
+    const gm_model_spec *spec = s->models[0].spec;
+    const gm_net *net = generator(s, 0);
     if (spec->schema) s->schema = gm_schema_parse(spec->schema, e);
-    if (spec->schema && !s->schema) return gm_fail_within(e, "%s: ", s->path);
+    if (spec->schema && !s->schema) return gm_fail_within(e, "%s: ", s->paths.items[0]);
     bool encoded = s->schema && s->schema->features == net->outputs;
     if (s->csv && !encoded)
-        return gm_fail(e, "--csv: %s does not generate the columns of any data it knows (see gm-init --data)", s->path);
-    if (sample_label(s, net, e) != 0 || (s->png && sample_shape(s, net->outputs, e) != 0)) return -1;
-    /* every row comes from one step of the model, also while it is trained on */
-    s->state.blocks = gm_new(net->block, sizeof(float), e);
-    if (!s->state.blocks || gm_model_predictor(s->model, &s->state, e) != 0) return -1;
-    s->walk = gm_walk_new(net, gm_model_spec_of(s->model)->seed, e);
+        return gm_fail(e, "--csv: %s does not generate the columns of any data it knows (see gm-init --data)",
+                       s->paths.items[0]);
+    if (sample_label(s, net, e) != 0 || sample_count(s, e) != 0 || sample_ends(s, net, e) != 0 ||
+        (s->png && sample_shape(s, net->outputs, e) != 0))
+        return -1;
+    s->walk = gm_walk_new(net, spec->seed, e);
     if (!s->walk) return -1;
     if (s->csv || s->png) call->role = GM_ALONE;
     return 0;
 }
 
-/* Classes of n rows: --label's, or drawn as often as in the data. */
-static void draw_labels(sample *s, size_t n, size_t classes) {
+/* ---- noise and classes ---- */
+
+/* Rows of an interpolation share what is drawn once for it. */
+static uint64_t point_of(const sample *s, uint64_t row) {
+    return s->between ? row / s->between : row;
+}
+
+/* A class as often as in the data, or, if they are not known, each as often as any other. */
+static size_t draw_class(const sample *s, uint32_t word) {
+    if (!s->schema || s->schema->class_count != s->classes || !s->schema->rows)
+        return (size_t)((uint64_t)word * s->classes >> 32);
+    uint64_t row = (uint64_t)word * s->schema->rows >> 32;
+    size_t class = 0;
+    while (class + 1 < s->classes && row >= s->schema->class_rows[class]) row -= s->schema->class_rows[class ++];
+    return class;
+}
+
+/* Classes of n rows: --label's, each in its turn, or drawn. */
+static void draw_labels(sample *s, size_t n) {
     uint32_t words[BATCH];
-    gm_rng_words((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("y")}, s->done, n,
-                 words);
+    uint64_t first = point_of(s, s->done);
+    gm_rng_words((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("y")}, first,
+                 (size_t)(point_of(s, s->done + n - 1) - first + 1), words);
     for (size_t i = 0; i < n; i++) {
-        if (s->class >= 0) {
-            s->labels[i] = (int32_t)s->class;
-            continue;
-        }
-        size_t class = 0;
-        if (s->schema && s->schema->class_count == classes && s->schema->rows) {
-            uint64_t row = (uint64_t)words[i] * s->schema->rows >> 32;
-            while (class + 1 < classes && row >= s->schema->class_rows[class]) row -= s->schema->class_rows[class ++];
-        } else {
-            class = (size_t)((uint64_t)words[i] * classes >> 32);
-        }
-        s->labels[i] = (int32_t) class;
+        uint64_t point = point_of(s, s->done + i);
+        s->labels[i] = s->class >= 0   ? (int32_t)s->class
+                       : s->each_class ? (int32_t)(point / s->rows)
+                                       : (int32_t)draw_class(s, words[point - first]);
+    }
+}
+
+/* The point at `part` of the way from a to b: on the great circle through them, sin((1 - part) t) / sin(t) a +
+ * sin(part t) / sin(t) b with t the angle between them (White 2016), where normal noise has its mass; on the line
+ * between them for uniform noise, which fills a cube, and where the angle is 0 or a half turn. */
+static void interpolate(bool uniform, double part, size_t n, const float *a, const float *b, float *out) {
+    double aa = 0, bb = 0, ab = 0;
+    for (size_t i = 0; i < n; i++) {
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+        ab += (double)a[i] * (double)b[i];
+    }
+    double cosine = aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 1, of_a = 1 - part, of_b = part;
+    if (!uniform && fabs(cosine) < 1 - 1e-9) {
+        double angle = acos(cosine), sine = sin(angle);
+        of_a = sin((1 - part) * angle) / sine;
+        of_b = sin(part * angle) / sine;
+    }
+    for (size_t i = 0; i < n; i++) out[i] = (float)(of_a * (double)a[i] + of_b * (double)b[i]);
+}
+
+/* Noise of n rows for one part of the input: row after row, or between rows 2i and 2i + 1. */
+static void draw_noise(sample *s, const char *name, size_t n, size_t columns, float *z) {
+    gm_rng rng = {.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream(name)};
+    if (!s->between) {
+        gm_rng_noise(rng, s->uniform, s->done * columns, n * columns, z);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t row = s->done + i;
+        double part = (double)(row % s->between) / (double)(s->between - 1);
+        gm_rng_noise(rng, s->uniform, 2 * point_of(s, row) * columns, 2 * columns, s->ends);
+        interpolate(s->uniform, part, columns, s->ends, s->ends + columns, z + i * columns);
     }
 }
 
 /* Draws n rows: the noise to tensors z, z1, ... by part, classes to y, the output to x. */
-static int draw(sample *s, gm_record *r, size_t n, bool *labelled, float **x, gm_error *e) {
-    const gm_net *net = s->net;
+static int draw(sample *s, gm_record *r, size_t n, float **x, gm_error *e) {
+    const gm_net *net = generator(s, s->at);
     gm_input input = {.part_count = net->part_count};
     r->rows = n;
-    *labelled = false;
     for (size_t i = 0; i < net->part_count; i++) {
         char name[16] = "z";
         if (i) snprintf(name, sizeof name, "z%zu", i);
         size_t columns = net->parts[i].columns;
         if (net->parts[i].kind == GM_PART_CLASSES) {
-            draw_labels(s, n, columns);
+            draw_labels(s, n);
             gm_tensor *t = gm_record_put(r, "y", GM_I4, 1, &n, e);
             if (!t) return -1;
             memcpy(t->data, s->labels, n * sizeof *s->labels);
             input.parts[i] = (gm_input_part){.name = "y", .labels = s->labels, .columns = columns};
-            *labelled = true;
             continue;
         }
         float *z = gm_record_put_matrix(r, name, n, columns, e);
         if (!z) return -1;
-        gm_rng rng = {.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream(name)};
-        gm_rng_noise(rng, s->uniform, s->done * columns, n * columns, z);
+        draw_noise(s, name, n, columns, z);
         input.parts[i] = (gm_input_part){.name = "z", .values = z, .columns = columns};
     }
     *x = gm_record_put_matrix(r, "x", n, net->outputs, e);
     if (!*x) return -1;
-    return gm_walk_forward(s->walk, s->state.blocks, &input, n, (gm_mode){.training = false}, *x, e);
+    return gm_walk_forward(s->walk, s->models[s->at].params, &input, n, (gm_mode){.training = false}, *x, e);
 }
+
+/* ---- pictures ---- */
 
 /* Black and white: the scaled range of the data where all columns share one, else what the last activation can reach.
  */
 static void grey_range(const sample *s, float *low, float *high) {
-    const gm_net *net = gm_model_spec_of(s->model)->net;
-    size_t count = (size_t)s->rows * net->outputs;
+    const gm_net *net = generator(s, 0);
+    size_t count = s->model_count * (size_t)s->total * net->outputs;
     gm_activation last = net->layers[net->layer_count - 1].activation;
     *low = last == GM_TANH ? -1 : 0;
     *high = 1;
@@ -184,32 +291,49 @@ static void grey_range(const sample *s, float *low, float *high) {
     if (!(*low < *high)) *high = *low + 1;
 }
 
+/* A row of pictures for each model, interpolation or class; else a square. */
 static int write_png(sample *s, gm_error *e) {
     float low, high;
     gm_output out;
+    size_t rows = s->model_count * (size_t)s->total;
+    size_t columns = s->model_count > 1 ? (size_t)s->total
+                     : s->between       ? s->between
+                     : s->each_class    ? (size_t)s->rows
+                                        : 0;
     grey_range(s, &low, &high);
     if (gm_output_open(&out, s->png, e) != 0) return -1;
-    if (gm_png_grid(out.fd, (size_t)s->rows, s->height, s->width, 0, 0, s->pixels, low, high, e) != 0) {
+    if (gm_png_grid(out.fd, rows, s->height, s->width, columns, 0, s->pixels, low, high, e) != 0) {
         gm_output_abandon(&out);
         return gm_fail_within(e, "%s: ", s->png);
     }
     return gm_output_commit(&out, e);
 }
 
+/* All rows of a model are drawn: the next one's turn. */
+static int next_model(sample *s, gm_error *e) {
+    const gm_model_spec *spec = s->models[++s->at].spec;
+    s->done = 0;
+    gm_walk_free(s->walk);
+    s->walk = gm_walk_new(generator(s, s->at), spec->seed, e);
+    return s->walk ? 0 : -1;
+}
+
 static int sample_process(gm_call *call, gm_record *r, gm_error *e) {
     sample *s = call->state;
-    uint64_t left = s->rows - s->done;
-    if (left == 0) return 0;
-    size_t n = left < BATCH ? (size_t)left : BATCH, outputs = gm_model_spec_of(s->model)->net->outputs;
+    if (s->done == s->total) {
+        if (s->at + 1 == s->model_count) return 0;
+        if (next_model(s, e) != 0) return -1;
+    }
+    uint64_t left = s->total - s->done;
+    size_t n = left < BATCH ? (size_t)left : BATCH, outputs = generator(s, s->at)->outputs;
     float *x;
-    bool labelled;
-    if (draw(s, r, n, &labelled, &x, e) != 0) return -1;
+    if (draw(s, r, n, &x, e) != 0) return -1;
     if (s->csv) {
-        if (s->done == 0) gm_decode_header(stdout, s->schema, labelled);
-        gm_decode_rows(stdout, s->schema, n, x, labelled ? s->labels : NULL);
+        if (s->done == 0) gm_decode_header(stdout, s->schema, s->classes > 0);
+        gm_decode_rows(stdout, s->schema, n, x, s->classes ? s->labels : NULL);
         if (ferror(stdout)) return gm_fail_errno(e, "standard output");
     }
-    if (s->pixels) memcpy(s->pixels + s->done * outputs, x, n * outputs * sizeof(float));
+    if (s->pixels) memcpy(s->pixels + (s->at * s->total + s->done) * outputs, x, n * outputs * sizeof(float));
     s->done += n;
     return 1;
 }
@@ -222,17 +346,22 @@ static int sample_finish(gm_call *call, gm_error *e) {
 static void sample_close(gm_call *call) {
     sample *s = call->state;
     gm_walk_free(s->walk);
-    gm_net_free(s->part);
     gm_schema_free(s->schema);
-    gm_model_close(s->model);
-    free(s->state.blocks);
+    for (size_t i = 0; i < s->model_count; i++) {
+        gm_predictor_free(&s->models[i]);
+        gm_net_free(s->decoders[i]);
+    }
+    free(s->models);
+    free(s->decoders);
     free(s->pixels);
+    free(s->ends);
 }
 
 const gm_tool gm_sample_tool = {
     .name = "gm-sample",
     .purpose = "Draws rows from a trained generator: a stream of tensors z and x, CSV, or a picture.",
-    .synopsis = "-m MODEL -n ROWS [-s SEED] [--label CLASS] [--csv] [--png FILE [--shape HxW]]",
+    .synopsis =
+        "-m MODEL -n ROWS [-s SEED] [--label CLASS | --each-class] [--between N] [--csv] [--png FILE [--shape HxW]]",
     .options = options,
     .state_size = sizeof(sample),
     .role = GM_SOURCE,

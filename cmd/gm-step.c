@@ -204,7 +204,7 @@ static bool update_parameter(const step *s, const gm_optim *optim, const gm_para
     size_t block = gm_model_spec_of(s->model)->net->block, moments = gm_optim_moments(optim);
     const float *state[3];
     float *new_state[3], *w = slot + p->offset;
-    for (size_t i = 0; i < moments + (optim->average > 0); i++) {
+    for (size_t i = 0; i < moments + gm_optim_averages(optim); i++) {
         state[i] = view->params + (1 + i) * block + p->offset;
         new_state[i] = slot + (1 + i) * block + p->offset;
     }
@@ -212,7 +212,7 @@ static bool update_parameter(const step *s, const gm_optim *optim, const gm_para
     bool finite = gm_optim_update(optim, t, p->count, gradient, view->params + p->offset, state, w, new_state);
     float limit = (float)s->clip_weights;
     for (size_t i = 0; limit > 0 && i < p->count; i++) w[i] = w[i] > limit ? limit : w[i] < -limit ? -limit : w[i];
-    if (optim->average > 0) gm_optim_average(optim, t, p->count, w, state[moments], new_state[moments]);
+    if (gm_optim_averages(optim)) gm_optim_average(optim, t, p->count, w, state[moments], new_state[moments]);
     return finite;
 }
 
@@ -220,7 +220,7 @@ static bool update_parameter(const step *s, const gm_optim *optim, const gm_para
 static bool renew_statistic(const step *s, const gm_parameter *p, const float *next, const gm_view *view, float *slot) {
     const gm_optim *optim = &gm_model_spec_of(s->model)->optim;
     size_t block = gm_model_spec_of(s->model)->net->block, moments = gm_optim_moments(optim);
-    for (size_t i = 0; i < 1 + moments + (optim->average > 0); i++)
+    for (size_t i = 0; i < 1 + moments + gm_optim_averages(optim); i++)
         memcpy(slot + i * block + p->offset, i == 0 || i > moments ? next : view->params + i * block + p->offset,
                p->count * sizeof(float));
     return gm_first_not_finite(p->count, next) == p->count;

@@ -8,69 +8,152 @@
 #
 #   make -f pipelines/gan.mk                         digits, 20000 steps, to out/gan/
 #   make -f pipelines/gan.mk STEPS=40000 FUSED=1     goes on from there, in one process
+#   make -f pipelines/gan.mk FAMILY=hinge OUT=out/hinge
+#   make -f pipelines/gan.mk CONDITIONAL=1 OUT=out/told      a generator that is told the class
 #   make -f pipelines/gan.mk clean                   forgets the run
+#
+# FAMILY is nonsaturating, minimax, lsgan, wgan, wgan-gp, hinge or article. It gives D_LOSS, G_LOSS, D_END, OPTIMIZER, CRITIC
+# and CLIP_WEIGHTS, and any of them that is given too wins. STEPS are those of D: G learns at each CRITIC-th of them.
 
 NAME      := gan
 SHIPPED   := $(patsubst ./%,%,$(dir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))))examples/data
+FAMILY    ?= nonsaturating
 DATA      ?= $(SHIPPED)/digits.csv
 LABEL     ?= $(if $(findstring digits.csv,$(DATA)),digit)
+CONDITIONAL ?=
 SHAPE     ?= $(if $(findstring digits.csv,$(DATA)),8x8)
 SCALE     ?= range:-1,1
 NOISE     ?= 20
-G_LAYERS  ?= dense:128:leaky dense:256:leaky dense:features:tanh
-D_LAYERS  ?= dense:256:leaky dense:128:leaky dense:1:sigmoid
-OPTIMIZER ?= adam:lr=2e-4,beta1=0.5
-D_LOSS    ?= bce(x,1) + bce(fake,0)
-G_LOSS    ?= bce(fake,1)
 BATCH     ?= 128
 STEPS     ?= 20000
 SEED      ?= 1
 KEEP      ?= 1000
 SAMPLES   ?= 2000
-PICTURES  ?= 64
+PICTURES  ?= $(if $(CONDITIONAL),10,64)
+
+comma := ,
+empty :=
+real   = $(if $(CONDITIONAL),[x$(comma)y],x)
+fake   = $(if $(CONDITIONAL),[fake$(comma)y],fake)
+
+# Targets of real rows for D, one-sided label smoothing (Salimans et al. 2016): of the families that have such targets.
+SMOOTH    ?= 1
+families := nonsaturating minimax lsgan wgan wgan-gp hinge article
+smoothed := nonsaturating minimax lsgan
+
+ifeq ($(FAMILY),nonsaturating) # Goodfellow et al. 2014, end of section 3
+D_LOSS    ?= bce($(real),$(SMOOTH)) + bce($(fake),0)
+G_LOSS    ?= bce($(fake),1)
+else ifeq ($(FAMILY),minimax) # Goodfellow et al. 2014, equation 1
+D_LOSS    ?= bce($(real),$(SMOOTH)) + bce($(fake),0)
+G_LOSS    ?= -bce($(fake),0)
+else ifeq ($(FAMILY),lsgan) # Mao et al. 2017, equation 9
+D_LOSS    ?= 0.5*mse($(real),$(SMOOTH)) + 0.5*mse($(fake),0)
+G_LOSS    ?= 0.5*mse($(fake),1)
+D_END     ?= linear
+else ifeq ($(FAMILY),wgan) # Arjovsky, Chintala, Bottou 2017, algorithm 1
+D_LOSS    ?= mean($(fake)) - mean($(real))
+G_LOSS    ?= -mean($(fake))
+D_END     ?= linear
+OPTIMIZER ?= rmsprop:lr=5e-5
+CRITIC    ?= 5
+CLIP_WEIGHTS ?= 0.01
+else ifeq ($(FAMILY),wgan-gp) # Gulrajani et al. 2017, algorithm 1
+D_LOSS    ?= mean($(fake)) - mean($(real)) + 10*gp($(real),$(fake))
+G_LOSS    ?= -mean($(fake))
+D_END     ?= linear
+OPTIMIZER ?= adam:lr=1e-4,beta1=0,beta2=0.9
+CRITIC    ?= 5
+else ifeq ($(FAMILY),hinge) # Lim, Ye 2017
+D_LOSS    ?= hinge($(real),1) + hinge($(fake),-1)
+G_LOSS    ?= -mean($(fake))
+D_END     ?= linear
+else ifeq ($(FAMILY),article) # the two losses that this project goes back to, as printed: see gm-loss(7)
+LAMBDA_G  ?= 1
+LAMBDA_D  ?= 1
+LAMBDA_2  ?= 1e-4
+LAMBDA_3  ?= 1e-4
+D_LOSS    ?= $(LAMBDA_D)*prob($(real)) + $(LAMBDA_D)*bce($(fake),0) + $(LAMBDA_3)*l2()
+G_LOSS    ?= $(LAMBDA_G)*prob($(fake)) + bce($(fake),0) + $(LAMBDA_2)*l2()
+else
+$(error FAMILY is one of $(families), not '$(FAMILY)')
+endif
+
+D_END     ?= sigmoid
+OPTIMIZER ?= adam:lr=2e-4,beta1=0.5
+CRITIC    ?= 1
+EMA       ?=
+averaging  = $(if $(EMA),$(if $(findstring :,$(OPTIMIZER)),$(comma),:)ema=$(EMA))
+G_OPTIMIZER ?= $(OPTIMIZER)$(averaging)
+D_OPTIMIZER ?= $(OPTIMIZER)
+CLIP_NORM    ?=
+CLIP_WEIGHTS ?=
+SCHEDULE  ?=
+DROPOUT   ?=
+dropout    = $(if $(DROPOUT),dropout:$(DROPOUT))
+G_LAYERS  ?= dense:128:leaky dense:256:leaky dense:features:tanh
+D_LAYERS  ?= dense:256:leaky $(dropout) dense:128:leaky $(dropout) dense:1:$(D_END)
 
 G = $(OUT)/G.gm
 D = $(OUT)/D.gm
 
+inputs = z$(if $(CONDITIONAL),$(comma)y)
+every  = $(if $(filter-out 1,$(CRITIC)),--every $(CRITIC))
+step   = $(if $(CLIP_NORM),--clip-norm $(CLIP_NORM)) $(if $(SCHEDULE),--schedule $(SCHEDULE))
+
 TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | \
 	gm-noise --dim $(NOISE) -s $(SEED) | \
-	gm-forward -m $(G) -i z -o fake | \
-	gm-grad -m $(D) --loss "$(D_LOSS)" | gm-step -m $(D) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
-	gm-grad -m $(D) --loss "$(G_LOSS)" --input-grad fake --no-param-grad | \
-	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
+	gm-forward -m $(G) -i $(inputs) -o fake | \
+	gm-grad -m $(D) --loss "$(D_LOSS)" | \
+	gm-step -m $(D) $(step) $(if $(CLIP_WEIGHTS),--clip-weights $(CLIP_WEIGHTS)) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
+	gm-grad -m $(D) --loss "$(G_LOSS)" --input-grad fake --no-param-grad $(every) | \
+	gm-grad -m $(G) -i $(inputs) --upstream fake $(every) | \
+	gm-step -m $(G) $(step) $(every) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv
 
-SETTINGS = DATA=$(DATA) LABEL=$(LABEL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) D_LAYERS=$(D_LAYERS) \
-	OPTIMIZER=$(OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) BATCH=$(BATCH) SEED=$(SEED)
+# A schedule may depend on the number of steps in all, so that is then fixed too.
+SETTINGS = FAMILY=$(FAMILY) DATA=$(DATA) LABEL=$(LABEL) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) \
+	D_LAYERS=$(D_LAYERS) G_OPTIMIZER=$(G_OPTIMIZER) D_OPTIMIZER=$(D_OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) CRITIC=$(CRITIC) \
+	CLIP_NORM=$(CLIP_NORM) CLIP_WEIGHTS=$(CLIP_WEIGHTS) SCHEDULE=$(SCHEDULE) $(if $(SCHEDULE),STEPS=$(STEPS)) BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
 
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 $(call whole,STEPS,1)
-comma := ,
-empty :=
+$(call whole,CRITIC,1)
+ifneq ($(SMOOTH),1)
+ifeq ($(filter $(FAMILY),$(smoothed)),)
+$(error SMOOTH is for $(smoothed): $(FAMILY) has no targets to smooth)
+endif
+endif
+ifneq ($(CONDITIONAL),)
+ifeq ($(LABEL)$(findstring ubyte,$(DATA)),)
+$(error CONDITIONAL needs the classes of the rows: LABEL=COLUMN)
+endif
+endif
 files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))
-INIT = gm-init --data $(files) $(if $(LABEL),--label $(LABEL)) --scale $(SCALE) --optimizer $(OPTIMIZER)
+INIT = gm-init --data $(files) $(if $(LABEL),--label $(LABEL)) --scale $(SCALE)
+condition = $(if $(CONDITIONAL),+classes)
 
 all: $(OUT)/samples.png $(OUT)/losses.png $(OUT)/samples.csv
-	@echo "$(OUT)/samples.png    $(PICTURES) generated rows as pictures"
+	@echo "$(OUT)/samples.png    $(PICTURES) generated rows $(if $(CONDITIONAL),of each class )as pictures"
 	@echo "$(OUT)/losses.png     loss curves"
 	@echo "$(OUT)/samples.csv    $(SAMPLES) generated rows, same columns as the data"
 
 $(G): | $(OUT)/settings
-	@$(INIT) -o $@ -s $(SEED) $(NOISE) $(G_LAYERS)
+	@$(INIT) -o $@ -s $(SEED) --optimizer $(G_OPTIMIZER) $(NOISE)$(condition) $(G_LAYERS)
 $(D): | $(OUT)/settings
-	@$(INIT) -o $@ -s $$(($(SEED) + 1)) features $(D_LAYERS)
+	@$(INIT) -o $@ -s $$(($(SEED) + 1)) --optimizer $(D_OPTIMIZER) features$(condition) $(D_LAYERS)
 
 # The models know their step: a run that was interrupted goes on, one that is finished has nothing to do.
 $(OUT)/trained-$(STEPS): $(OUT)/settings | $(G) $(D)
 	@if [ "$$(gm-show --step $(G))" -lt $(STEPS) ]; then \
-		echo "training a GAN on $(DATA), $(STEPS) steps"; \
+		echo "training a GAN ($(FAMILY)) on $(DATA), $(STEPS) steps"; \
 		$(run); fi
 	@[ -f $@ ] || { rm -f $(OUT)/trained-*; touch $@; }
 
 $(OUT)/samples.png: $(OUT)/trained-$(STEPS)
-	@gm-sample -m $(G) -n $(PICTURES) -s $(SEED) --png $@ $(if $(SHAPE),--shape $(SHAPE))
+	@gm-sample -m $(G) -n $(PICTURES) -s $(SEED) --png $@ $(if $(SHAPE),--shape $(SHAPE)) $(if $(CONDITIONAL),--each-class)
 $(OUT)/samples.csv: $(OUT)/trained-$(STEPS)
 	@gm-sample -m $(G) -n $(SAMPLES) -s $(SEED) --csv >$@.tmp
 	@mv $@.tmp $@

@@ -120,6 +120,21 @@ GM_MUST_USE const float *gm_follow_params(gm_follow *f, const gm_record *r, uint
 /* After use: -1 if the writer overtook the reader meanwhile. */
 GM_MUST_USE int gm_follow_check(gm_follow *f, const gm_record *r, gm_error *e);
 
+/* ---- a model as it predicts and samples ---- */
+
+/* The parameters that answer (their average, where the optimizer keeps one) of a model file as it stands, or of a
+ * checkpoint. */
+typedef struct gm_predictor {
+    const gm_model_spec *spec;
+    const float *params; /* spec->net->block floats */
+    uint64_t step;
+    gm_model *model;   /* private, as what follows: of a model file */
+    gm_model_spec own; /* of a checkpoint */
+    gm_state state;
+} gm_predictor;
+GM_MUST_USE int gm_predictor_load(gm_predictor *p, const char *path, gm_error *e);
+void gm_predictor_free(gm_predictor *p);
+
 /* ---- a model as its writer holds it ---- */
 
 /* A writer that SIGINT, SIGTERM or SIGHUP may end: between two steps, and settled. Its step is made with `lock` held.

@@ -109,6 +109,9 @@ GM_MUST_USE int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, cons
 /* Takes spec and state out of a record; state->blocks is allocated (release with free). */
 GM_MUST_USE int gm_checkpoint_read(gm_record *r, gm_model_spec *spec, gm_state *state, gm_error *e);
 
+/* The same from a file, which must hold a checkpoint and nothing else. */
+GM_MUST_USE int gm_checkpoint_load(const char *path, gm_model_spec *spec, gm_state *state, gm_error *e);
+
 /* A calibration as a map ("kind", "slope", "offset", "step", "rows") and back: `info.calibration` of a checkpoint. */
 GM_MUST_USE gm_value *gm_calibration_value(const gm_calibration *c, gm_error *e);
 GM_MUST_USE int gm_calibration_parse(const gm_value *v, gm_calibration *c, gm_error *e);

@@ -3,7 +3,7 @@
  * Texts: "sgd:lr=0.01", "momentum:lr=0.01,momentum=0.9,nesterov=0", "rmsprop:lr=1e-3,rho=0.9,eps=1e-7",
  * "adam:lr=1e-3,beta1=0.9,beta2=0.999,eps=1e-8"; every hyper-parameter has a default. `accumulate=1` on any of them
  * reserves room for accumulated gradients; `average=N` keeps the mean of the parameters after the updates from number N
- * on (Polyak, Juditsky 1992), which is what predictions then use.
+ * on (Polyak, Juditsky 1992), `ema=DECAY` their exponential moving average; predictions and samples then use it.
  */
 #ifndef GM_OPTIM_H
 #define GM_OPTIM_H
@@ -18,6 +18,7 @@ typedef struct gm_optim {
     bool nesterov;
     size_t accumulate; /* gradients that are averaged into one update; 0: no room is kept for that */
     size_t average;    /* the update from which on parameters are averaged; 0: none are */
+    double ema;        /* decay of their exponential moving average, below 1; 0: none is kept. Not with average */
 } gm_optim;
 
 /* Usage errors propose the word that was meant. */
@@ -25,10 +26,12 @@ GM_MUST_USE int gm_optim_parse(const char *text, gm_optim *o, gm_error *e);
 /* The canonical text, with every hyper-parameter that the kind has. Returns out. */
 char *gm_optim_text(const gm_optim *o, char out[256]);
 
-/* Blocks of state beside the parameters: the moments (sgd none, momentum m, rmsprop v, adam m and v), then a with
- * average > 0, then g with accumulate > 0. */
+/* Blocks of state beside the parameters: the moments (sgd none, momentum m, rmsprop v, adam m and v), then a if
+ * parameters are averaged, then g with accumulate > 0. */
 size_t gm_optim_blocks(const gm_optim *o);
 size_t gm_optim_moments(const gm_optim *o);
+/* True with average > 0 or ema > 0. */
+bool gm_optim_averages(const gm_optim *o);
 /* The letter of block i. */
 char gm_optim_block_letter(const gm_optim *o, size_t i);
 
@@ -43,8 +46,9 @@ char gm_optim_block_letter(const gm_optim *o, size_t i);
 bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
                      const float *const *state, float *new_params, float *const *new_state);
 
-/* Behind update number t: new_average = average + (params - average) / (t - o->average + 1), or params up to the
- * update from which on they are averaged. */
+/* Behind update number t, with average: new_average = average + (params - average) / (t - o->average + 1), or params up
+ * to the update from which on they are averaged. With ema: new_average = average + (params - average) (1 - d),
+ * d = min(o->ema, (1 + t) / (10 + t)), so that it forgets the first parameters sooner; at t = 1 params. */
 void gm_optim_average(const gm_optim *o, uint64_t t, size_t count, const float *params, const float *average,
                       float *new_average);
 

@@ -4,12 +4,15 @@
  * letter behind that ("0.W/m").
  */
 #include "gm/model.h"
+#include "gm/stream.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The name of a parameter's tensor in block 0 (the parameters) or a block of the optimizer's state. */
 static const char *tensor_name(const gm_model_spec *spec, size_t block, const gm_parameter *p,
@@ -120,7 +123,7 @@ static int take_state(gm_record *r, const gm_model_spec *spec, gm_state *state, 
     state->pending = (uint64_t)pending;
     const gm_value *calibration = gm_map_get(r->info, "calibration");
     /* Counts without their state: it was dropped on the way, and the average with it, which made the scores. */
-    bool dropped = !whole && spec->optim.average > 0 && gm_map_get(r->info, "updates") != NULL;
+    bool dropped = !whole && gm_optim_averages(&spec->optim) && gm_map_get(r->info, "updates") != NULL;
     if (!calibration || dropped) return 0;
     if (gm_calibration_parse(calibration, &state->calibration, e) != 0) return -1;
     if (state->calibration.step == state->step) return 0;
@@ -139,4 +142,31 @@ int gm_checkpoint_read(gm_record *r, gm_model_spec *spec, gm_state *state, gm_er
     state->blocks = NULL;
     gm_model_spec_free(spec);
     return -1;
+}
+
+static int load(gm_reader *reader, gm_record *r, const char *path, gm_model_spec *spec, gm_state *state, gm_error *e) {
+    int got = gm_reader_next(reader, r, e);
+    if (got == 0) return gm_fail(e, "%s: holds no record", path);
+    if (got < 0) return -1;
+    if (gm_checkpoint_read(r, spec, state, e) != 0) return gm_fail_within(e, "%s: ", path);
+    /* nothing is made of a checkpoint that was cut behind its record */
+    got = gm_reader_next(reader, r, e);
+    if (got == 0) return 0;
+    if (got == 1) gm_fail(e, "%s: more than one record: not a checkpoint", path);
+    gm_model_spec_free(spec);
+    free(state->blocks);
+    state->blocks = NULL;
+    return -1;
+}
+
+int gm_checkpoint_load(const char *path, gm_model_spec *spec, gm_state *state, gm_error *e) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return gm_fail_errno(e, "%s", path);
+    gm_record *r = gm_record_new(e);
+    gm_reader *reader = r ? gm_reader_new(fd, path, GM_MAX_TENSOR_DEFAULT, e) : NULL;
+    int failed = reader ? load(reader, r, path, spec, state, e) : -1;
+    gm_reader_free(reader);
+    gm_record_free(r);
+    close(fd);
+    return failed;
 }

@@ -81,7 +81,7 @@ bool gm_model_view_holds(const gm_model *m, const gm_view *view) {
 
 const float *gm_model_predicting(const gm_model *m, const gm_view *view) {
     const gm_optim *o = &m->spec.optim;
-    bool averaged = o->average > 0 && view->updates > 0;
+    bool averaged = gm_optim_averages(o) && view->updates > 0;
     return view->params + (averaged ? (1 + gm_optim_moments(o)) * m->spec.net->block : 0);
 }
 

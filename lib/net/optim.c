@@ -9,16 +9,16 @@
 
 /* ---- texts ---- */
 
-enum { KEYS_MAX = 7, WORD_MAX = 64, ACCUMULATE_MAX = 1 << 20, AVERAGE_MAX = 1 << 30 };
+enum { KEYS_MAX = 8, WORD_MAX = 64, ACCUMULATE_MAX = 1 << 20, AVERAGE_MAX = 1 << 30 };
 
 static const char *const kind_texts[] = {"sgd", "momentum", "rmsprop", "adam", NULL};
 
 /* The keys of each kind, in the order in which they are written. */
 static const char *const kind_keys[][KEYS_MAX] = {
-    [GM_SGD] = {"lr", "accumulate", "average", NULL},
-    [GM_MOMENTUM] = {"lr", "momentum", "nesterov", "accumulate", "average", NULL},
-    [GM_RMSPROP] = {"lr", "rho", "eps", "accumulate", "average", NULL},
-    [GM_ADAM] = {"lr", "beta1", "beta2", "eps", "accumulate", "average", NULL},
+    [GM_SGD] = {"lr", "accumulate", "average", "ema", NULL},
+    [GM_MOMENTUM] = {"lr", "momentum", "nesterov", "accumulate", "average", "ema", NULL},
+    [GM_RMSPROP] = {"lr", "rho", "eps", "accumulate", "average", "ema", NULL},
+    [GM_ADAM] = {"lr", "beta1", "beta2", "eps", "accumulate", "average", "ema", NULL},
 };
 
 static const gm_optim defaults[] = {
@@ -47,6 +47,7 @@ static double *real_of(gm_optim *o, const char *key) {
            : strcmp(key, "rho") == 0      ? &o->rho
            : strcmp(key, "beta1") == 0    ? &o->beta1
            : strcmp(key, "beta2") == 0    ? &o->beta2
+           : strcmp(key, "ema") == 0      ? &o->ema
                                           : &o->eps;
 }
 
@@ -119,6 +120,8 @@ int gm_optim_parse(const char *text, gm_optim *o, gm_error *e) {
     if (k < 0) return unknown("optimizer", kind, kind_texts, e);
     gm_optim parsed = defaults[k];
     if (text[n] && parse_pairs(&parsed, text + n + 1, e)) return gm_fail_within(e, "optimizer '%s': ", text);
+    if (parsed.average > 0 && parsed.ema > 0)
+        return gm_fail_usage(e, "optimizer '%s': average and ema exclude each other", text);
     *o = parsed;
     return 0;
 }
@@ -132,6 +135,7 @@ char *gm_optim_text(const gm_optim *o, char out[256]) {
         bool accumulate = strcmp(key, "accumulate") == 0, average = strcmp(key, "average") == 0;
         size_t count = accumulate ? o->accumulate : o->average;
         if ((accumulate || average) && count == 0) continue;
+        if (strcmp(key, "ema") == 0 && !(o->ema > 0)) continue;
         if (accumulate || average)
             snprintf(number, sizeof number, "%zu", count);
         else if (strcmp(key, "nesterov") == 0)
@@ -149,14 +153,18 @@ size_t gm_optim_moments(const gm_optim *o) {
     return strlen(moment_letters[o->kind]);
 }
 
+bool gm_optim_averages(const gm_optim *o) {
+    return o->average > 0 || o->ema > 0;
+}
+
 size_t gm_optim_blocks(const gm_optim *o) {
-    return gm_optim_moments(o) + (o->average > 0) + (o->accumulate > 0);
+    return gm_optim_moments(o) + gm_optim_averages(o) + (o->accumulate > 0);
 }
 
 char gm_optim_block_letter(const gm_optim *o, size_t i) {
     size_t moments = gm_optim_moments(o);
     if (i < moments) return moment_letters[o->kind][i];
-    return i == moments && o->average > 0 ? 'a' : 'g';
+    return i == moments && gm_optim_averages(o) ? 'a' : 'g';
 }
 
 /* ---- updates: one loop for each kind, formulas in optim.h. Each returns 0 if all that it wrote is finite. ---- */
@@ -283,9 +291,11 @@ GM_CLONES static void move_average(size_t n, float share, const float *restrict 
 
 void gm_optim_average(const gm_optim *o, uint64_t t, size_t count, const float *params, const float *average,
                       float *new_average) {
-    if (t <= o->average) {
+    if (t <= o->average || t == 1) {
         memcpy(new_average, params, count * sizeof *params);
         return;
     }
-    move_average(count, (float)(1.0 / (double)(t - o->average + 1)), params, average, new_average);
+    double warm = (1.0 + (double)t) / (10.0 + (double)t), decay = o->ema < warm ? o->ema : warm;
+    double share = o->ema > 0 ? 1.0 - decay : 1.0 / (double)(t - o->average + 1);
+    move_average(count, (float)share, params, average, new_average);
 }

@@ -33,6 +33,8 @@ static void test_text(void) {
         {"sgd", "sgd:lr=0.01"},
         {"sgd:accumulate=2", "sgd:lr=0.01,accumulate=2"},
         {"adam:average=100", "adam:lr=0.001,beta1=0.9,beta2=0.999,eps=1e-08,average=100"},
+        {"sgd:ema=0.999,accumulate=2", "sgd:lr=0.01,accumulate=2,ema=0.999"},
+        {"adam:ema=0", "adam:lr=0.001,beta1=0.9,beta2=0.999,eps=1e-08"},
         {"momentum:nesterov=1", "momentum:lr=0.01,momentum=0.9,nesterov=1"},
         {"rmsprop:rho=0", "rmsprop:lr=0.001,rho=0,eps=1e-07"},
         {"adam:beta2=0.99", "adam:lr=0.001,beta1=0.9,beta2=0.99,eps=1e-08"},
@@ -42,7 +44,8 @@ static void test_text(void) {
         CHECK_TEXT(gm_optim_text(&o, out), texts[i][1]);
         gm_optim twin = parsed(out);
         CHECK_TEXT(gm_optim_text(&twin, again), out);
-        CHECK(twin.lr == o.lr && twin.eps == o.eps && twin.beta2 == o.beta2 && twin.accumulate == o.accumulate);
+        CHECK(twin.lr == o.lr && twin.eps == o.eps && twin.beta2 == o.beta2 && twin.accumulate == o.accumulate &&
+              twin.ema == o.ema);
     }
     gm_optim o = parsed("adam:lr=1.2345678901234567e-300,beta1=0.12345678901234567,beta2=0.98765432109876543,"
                         "eps=1.2345678901234567e-20,accumulate=1048576");
@@ -72,6 +75,8 @@ static void test_refused(void) {
     check_refused("adam:beta2=-0.1", "optimizer 'adam:beta2=-0.1': beta2 must be at least 0 and below 1, not -0.1");
     check_refused("rmsprop:eps=0", "optimizer 'rmsprop:eps=0': eps must be 1e-29 to 1e30, not 0");
     check_refused("momentum:nesterov=2", "optimizer 'momentum:nesterov=2': nesterov must be 0 or 1, not '2'");
+    check_refused("adam:ema=1", "optimizer 'adam:ema=1': ema must be at least 0 and below 1, not 1");
+    check_refused("adam:ema=0.9,average=5", "optimizer 'adam:ema=0.9,average=5': average and ema exclude each other");
     check_refused("sgd:accumulate=-1", "optimizer 'sgd:accumulate=-1': accumulate must be 0 to 1048576, not '-1'");
     char huge[1000] = "sgd:";
     memset(huge + 4, 'x', sizeof huge - 5);
@@ -92,6 +97,9 @@ static void test_blocks(void) {
         o.average = 1;
         CHECK(gm_optim_blocks(&o) == n + 2 && gm_optim_moments(&o) == n);
         CHECK(gm_optim_block_letter(&o, n) == 'a' && gm_optim_block_letter(&o, n + 1) == 'g');
+        o.average = 0;
+        o.ema = 0.5;
+        CHECK(gm_optim_blocks(&o) == n + 2 && gm_optim_block_letter(&o, n) == 'a');
     }
 }
 
@@ -229,6 +237,21 @@ static void test_average(void) {
     }
 }
 
+/* The moving average by its definition, in double: the first parameters, then decays that grow up to ema. */
+static void test_ema(void) {
+    gm_optim o = parsed("sgd:ema=0.9");
+    float a = 7, b;
+    double exact = 0;
+    for (uint64_t t = 1; t <= 200; t++) {
+        float w = (float)(t % 13);
+        double decay = fmin(0.9, (1 + (double)t) / (10 + (double)t));
+        exact = t == 1 ? (double)w : decay * exact + (1 - decay) * (double)w;
+        gm_optim_average(&o, t, 1, &w, &a, &b);
+        a = b;
+        CHECK_NEAR(a, exact, 1e-5);
+    }
+}
+
 int main(void) {
     RUN(test_parse);
     RUN(test_text);
@@ -238,5 +261,6 @@ int main(void) {
     RUN(test_cut);
     RUN(test_not_finite);
     RUN(test_average);
+    RUN(test_ema);
     return check_done();
 }
