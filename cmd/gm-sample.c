@@ -104,6 +104,7 @@ static int sample_open(gm_call *call, gm_error *e) {
 /* Classes of n rows: --label's, or drawn as often as in the data. */
 static void draw_labels(sample *s, size_t n, size_t classes) {
     uint32_t words[BATCH];
+    uint64_t known = s->schema && s->schema->class_count == classes ? gm_schema_labelled(s->schema) : 0;
     gm_rng_words((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("y")}, s->done, n,
                  words);
     for (size_t i = 0; i < n; i++) {
@@ -112,8 +113,8 @@ static void draw_labels(sample *s, size_t n, size_t classes) {
             continue;
         }
         size_t class = 0;
-        if (s->schema && s->schema->class_count == classes && s->schema->rows) {
-            uint64_t row = (uint64_t)words[i] * s->schema->rows >> 32;
+        if (known) {
+            uint64_t row = (uint64_t)words[i] * known >> 32;
             while (class + 1 < classes && row >= s->schema->class_rows[class]) row -= s->schema->class_rows[class ++];
         } else {
             class = (size_t)((uint64_t)words[i] * classes >> 32);
