@@ -8,7 +8,7 @@
 
 typedef struct batch {
     const char *model, *label, *scale, *separator, *fold_text;
-    bool no_header, hold_out;
+    bool no_header, hold_out, unlabelled;
     gm_fold fold;
     gm_list train;
     size_t rows;
@@ -38,6 +38,8 @@ static const gm_option options[] = {
     {"seed", 's', GM_OPTION_U64, offsetof(batch, seed), "SEED", "seed of the shuffling (default 0)", 0, 0},
     {"label", 0, GM_OPTION_TEXT, offsetof(batch, label), "COLUMN", "without a model: the column that holds the class",
      0, 0},
+    {"unlabelled", 0, GM_OPTION_FLAG, offsetof(batch, unlabelled), NULL,
+     "without a model: take rows whose label is empty, as class -1", 0, 0},
     {"scale", 0, GM_OPTION_TEXT, offsetof(batch, scale), "TEXT",
      "without a model: none (default), standard or range:LOW,HIGH", 0, 0},
     {"separator", 0, GM_OPTION_TEXT, offsetof(batch, separator), "MARK",
@@ -76,14 +78,15 @@ static int batch_consult(batch *s, const char *path, uint64_t *step, gm_error *e
 /* Streams bring their tensors encoded; for all else a schema is needed, from a model or from one look at the files. */
 static int batch_schema(batch *s, gm_call *call, gm_error *e) {
     if (s->schema) {
-        if (s->label || s->scale || s->separator || s->no_header)
-            return gm_fail_usage(e, "the model knows how its data are written: --label, --scale, --separator and "
-                                    "--no-header are for data without a model");
+        if (s->label || s->scale || s->separator || s->no_header || s->unlabelled)
+            return gm_fail_usage(e, "the model knows how its data are written: --label, --unlabelled, --scale, "
+                                    "--separator and --no-header are for data without a model");
         return 0;
     }
     if (gm_data_is_stream(call->arguments[0])) return 0;
     /* what rows are scaled by is learnt outside of the fold, also for the rows inside */
-    gm_scan_choice choice = {.label = s->label, .fold = s->fold, .form.no_header = s->no_header};
+    gm_scan_choice choice = {
+        .label = s->label, .unlabelled = s->unlabelled, .fold = s->fold, .form.no_header = s->no_header};
     choice.fold.rest = true;
     if (gm_scale_parse(s->scale ? s->scale : "none", &choice.scale, e) != 0) return -1;
     if (s->separator && gm_separator_parse(s->separator, &choice.form.separator, e) != 0) return -1;
@@ -142,6 +145,8 @@ static int batch_open(gm_call *call, gm_error *e) {
         return gm_fail_usage(e, "--train needs an end: -n STEPS or -e EPOCHS");
     if (s->steps && s->epochs) return gm_fail_usage(e, "-n STEPS and -e EPOCHS exclude each other");
     if (!s->train.count && (s->steps || s->epochs)) return gm_fail_usage(e, "-n and -e go with --train");
+    if (s->unlabelled && !s->label && !s->model && !s->train.count)
+        return gm_fail_usage(e, "--unlabelled goes with --label COLUMN");
     if (s->until && !s->train.count) return gm_fail_usage(e, "--until goes with --train");
     if (batch_fold(s, e) != 0) return -1;
     uint64_t step = UINT64_MAX, ignored = UINT64_MAX;

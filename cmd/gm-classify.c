@@ -33,6 +33,7 @@ typedef struct classify {
     float *x; /* [batch, inputs] */
     int32_t *y;
     gm_tally *tally;
+    uint64_t unlabelled; /* rows left out as they have no class */
     /* rows to calibrate on */
     float *fit_scores;
     int32_t *fit_labels;
@@ -343,6 +344,10 @@ static int use_row(classify *s, size_t i, const gm_field *id, bool usable, gm_er
         return 0;
     }
     if (!usable) return 0;
+    if (s->y[i] == GM_UNLABELLED) {
+        s->unlabelled++;
+        return 0;
+    }
     if (s->calibrate) return keep_to_fit(s, output, s->y[i], e);
     size_t class = gm_verdict_row(&s->verdict, output, s->score);
     return gm_tally_add(s->tally, s->score, class, s->y[i], e);
@@ -361,6 +366,9 @@ static void tell_notes(const classify *s, gm_call *call) {
     const char *first;
     uint64_t unusable = gm_rows_unusable_count(s->source, &first);
     gm_rows_notes(s->source, gm_say_note, call->tool->name);
+    if (s->unlabelled > 0)
+        gm_say(call->tool->name, "%llu row%s without a class left out", (unsigned long long)s->unlabelled,
+               s->unlabelled == 1 ? "" : "s");
     if (unusable == 0) return;
     gm_say(call->tool->name, "%llu row%s could not be used; %s%s", (unsigned long long)unusable,
            unusable == 1 ? "" : "s", unusable == 1 ? "" : "the first: ", first);
@@ -391,11 +399,15 @@ static int files_process(classify *s, gm_call *call, gm_error *e) {
 static int note_accuracy(const classify *s, gm_record *r, const int32_t *classes, gm_error *e) {
     const gm_tensor *y = gm_record_tensor(r, "y");
     char name[2 * GM_NAME_MAX];
-    size_t right = 0;
+    size_t right = 0, known = 0;
     if (!y || y->rank != 1 || y->count != r->rows || y->type == GM_F4 || y->type == GM_F8 || r->rows == 0) return 0;
-    for (size_t i = 0; i < r->rows; i++) right += gm_tensor_at(y, i) == classes[i];
+    for (size_t i = 0; i < r->rows; i++) {
+        known += gm_tensor_at(y, i) != GM_UNLABELLED;
+        right += gm_tensor_at(y, i) == classes[i];
+    }
+    if (known == 0) return 0;
     snprintf(name, sizeof name, "accuracy/%s", gm_model_spec_of(s->follow.model)->name);
-    return gm_record_set_scalar(r, name, (double)right / (double)r->rows, e);
+    return gm_record_set_scalar(r, name, (double)right / (double)known, e);
 }
 
 static int judge_record(classify *s, gm_record *r, gm_error *e) {

@@ -103,7 +103,7 @@ static int balance(float *weights, size_t classes, const gm_schema *schema, gm_e
     if (!schema || schema->class_count != classes)
         return gm_fail_usage(e, "--class-weight balanced: the model does not know how many rows each class has");
     for (size_t i = 0; i < classes; i++) {
-        double even = (double)schema->rows / (double)classes;
+        double even = (double)gm_schema_labelled(schema) / (double)classes;
         weights[i] = schema->class_rows[i] > 0 ? (float)(even / (double)schema->class_rows[i]) : 0.0F;
     }
     return 0;

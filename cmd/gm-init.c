@@ -11,7 +11,7 @@ typedef struct init {
     const char *output, *name, *optimizer, *initializer, *label, *scale, *from, *layers, *separator, *fold;
     uint64_t seed;
     gm_list data, categorical, numeric, missing;
-    bool force, no_header, hold_out;
+    bool force, no_header, hold_out, unlabelled;
     gm_model_spec spec;
     gm_state state;
     gm_schema *schema;
@@ -28,6 +28,8 @@ static const gm_option options[] = {
     {"init", 0, GM_OPTION_TEXT, offsetof(init, initializer), "TEXT", "glorot (default), he or normal:SIGMA", 0, 0},
     {"data", 0, GM_OPTION_LIST, offsetof(init, data), "FILE,...", "data whose columns the model is to know", 0, 0},
     {"label", 0, GM_OPTION_TEXT, offsetof(init, label), "COLUMN", "the column of the data that holds the class", 0, 0},
+    {"unlabelled", 0, GM_OPTION_FLAG, offsetof(init, unlabelled), NULL,
+     "take rows whose label is empty, as rows without a class", 0, 0},
     {"scale", 0, GM_OPTION_TEXT, offsetof(init, scale), "TEXT", "none, standard or range:LOW,HIGH (default standard)",
      0, 0},
     {"categorical", 0, GM_OPTION_LIST, offsetof(init, categorical), "COLUMN,...",
@@ -51,8 +53,8 @@ static const gm_option options[] = {
 
 /* What describes --data was given. */
 static bool describes(const init *s) {
-    return s->label || s->scale || s->separator || s->no_header || s->fold || s->hold_out || s->categorical.count ||
-           s->numeric.count || s->missing.count;
+    return s->label || s->scale || s->separator || s->no_header || s->fold || s->hold_out || s->unlabelled ||
+           s->categorical.count || s->numeric.count || s->missing.count;
 }
 
 static int init_open(gm_call *call, gm_error *e) {
@@ -68,6 +70,7 @@ static int init_open(gm_call *call, gm_error *e) {
         return gm_fail_usage(e, "INPUT and at least one LAYER are needed, as in `20 dense:128:leaky dense:64:tanh`");
     if (describes(s) && !s->data.count)
         return gm_fail_usage(e, "--label, --scale and whatever else describes data go with --data");
+    if (s->unlabelled && !s->label) return gm_fail_usage(e, "--unlabelled goes with --label COLUMN");
     if (s->hold_out != (s->fold != NULL))
         return gm_fail_usage(e, "--fold I/K and --hold-out go together: a model learns from the rows outside its fold");
     return 0;
@@ -114,6 +117,7 @@ static int find_gamma(const init *s, gm_fold fold, double *gamma, gm_error *e) {
 static int init_data(gm_call *call, init *s, gm_words *words, gm_error *e) {
     const gm_names missing = names_of(&s->missing);
     gm_scan_choice choice = {.label = s->label,
+                             .unlabelled = s->unlabelled,
                              .form.no_header = s->no_header,
                              .categorical = names_of(&s->categorical),
                              .numeric = names_of(&s->numeric),
@@ -239,6 +243,7 @@ static void put_classes(const gm_schema *schema) {
     for (size_t i = 0; i < schema->class_count && i < NAMED; i++)
         printf("%s%s %zu", i ? ", " : "", gm_visible_text(schema->classes[i], shown), schema->class_rows[i]);
     fputs(schema->class_count > NAMED ? ", ...), " : "), ", stdout);
+    if (schema->unlabelled) printf("%zu rows without a class, ", schema->rows - gm_schema_labelled(schema));
 }
 
 /* "wine.gm: 13 numeric columns, 3 classes (A 59, B 71, C 48), 611 parameters" */

@@ -185,9 +185,9 @@ static uint64_t point_of(const sample *s, uint64_t row) {
 
 /* A class as often as in the data, or, if they are not known, each as often as any other. */
 static size_t draw_class(const sample *s, uint32_t word) {
-    if (!s->schema || s->schema->class_count != s->classes || !s->schema->rows)
-        return (size_t)((uint64_t)word * s->classes >> 32);
-    uint64_t row = (uint64_t)word * s->schema->rows >> 32;
+    uint64_t known = s->schema && s->schema->class_count == s->classes ? gm_schema_labelled(s->schema) : 0;
+    if (!known) return (size_t)((uint64_t)word * s->classes >> 32);
+    uint64_t row = (uint64_t)word * known >> 32;
     size_t class = 0;
     while (class + 1 < s->classes && row >= s->schema->class_rows[class]) row -= s->schema->class_rows[class ++];
     return class;

@@ -68,7 +68,7 @@ typedef struct gm_data_choice {
 GM_MUST_USE gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema,
                                   const gm_data_choice *choice, gm_error *e);
 void gm_rows_close(gm_rows *d);
-bool gm_rows_labelled(const gm_rows *d); /* each row has a class number */
+bool gm_rows_labelled(const gm_rows *d); /* each row has a class number, or GM_UNLABELLED */
 size_t gm_rows_features(const gm_rows *d);
 /* Up to `wanted` rows in file order: their features [wanted, features] and class numbers (if labelled; may be NULL).
  * Returns the rows (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1.

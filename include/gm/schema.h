@@ -69,10 +69,14 @@ typedef struct gm_schema {
     size_t *class_rows; /* rows of each class; 0 where only rows of the fold that was held out have it */
     size_t class_count;
     bool classes_are_numbers; /* all of them: then "3" and "3.0" are one class */
+    bool unlabelled;          /* a row may have no class (an empty label): its class number is GM_UNLABELLED */
     size_t rows;
     size_t height, width; /* of a picture, where the data says so (IDX), else 0 */
     gm_scale scale;
 } gm_schema;
+
+/* The class number of a row without a class. */
+#define GM_UNLABELLED (-1)
 
 void gm_schema_free(gm_schema *s);
 GM_MUST_USE gm_value *gm_schema_value(const gm_schema *s, gm_error *e);
@@ -81,6 +85,7 @@ GM_MUST_USE gm_schema *gm_schema_parse(const gm_value *v, gm_error *e);
 /* How data are to be described. */
 typedef struct gm_scan_choice {
     const char *label; /* its column; NULL: none (an IDX file of labels still gives classes "0" ...) */
+    bool unlabelled;   /* of CSV: rows with an empty label are taken, not refused */
     gm_scale scale;
     gm_fold fold; /* numbers, categories and counts are those of these rows; classes are those of all rows */
     gm_csv_form form;
@@ -100,6 +105,9 @@ bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b);
 
 /* Class number of a label's text (n bytes): numbers equal as numbers ("3" and "3.0"); -1 if there is none. */
 long gm_schema_class(const gm_schema *s, const char *text, size_t n);
+
+/* Rows that have a class: the sum of class_rows. */
+size_t gm_schema_labelled(const gm_schema *s);
 
 /* A number to its (first) feature and back. A constant column scales to 0 (standard) or to the range's low end.
  * Decoding clips to [minimum, maximum] and rounds where the column is integer. */

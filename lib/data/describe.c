@@ -91,5 +91,6 @@ void gm_schema_describe(FILE *f, const gm_schema *s) {
     put_name(f, "label ", s->label);
     fprintf(f, " %zu classes: ", s->class_count);
     put_list(f, s->classes, s->class_rows, s->class_count);
+    if (s->unlabelled) fprintf(f, "; %zu rows without", s->rows - gm_schema_labelled(s));
     putc('\n', f);
 }

@@ -124,12 +124,16 @@ int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool ne
 static int encode_label(const gm_encoder *n, const gm_field *field, int32_t *y, gm_error *e) {
     const gm_schema *s = n->schema;
     char name[GM_VISIBLE], shown[GM_VISIBLE];
+    if (field->length == 0 && s->unlabelled) {
+        *y = GM_UNLABELLED;
+        return 0;
+    }
     long class = gm_lexicon_find(&n->classes, field->text, field->length);
     if (class < 0) class = gm_schema_class(s, field->text, field->length);
     *y = (int32_t) class;
     if (class >= 0) return 0;
     gm_visible_text(s->label, name);
-    if (field->length == 0) return gm_fail(e, "column '%s': empty; a class belongs here", name);
+    if (field->length == 0) return gm_fail(e, "column '%s': " GM_EMPTY_LABEL, name);
     return gm_fail(e, "column '%s': class '%s' is not one of the model's %zu classes", name,
                    gm_visible(field->text, field->length, shown), s->class_count);
 }

@@ -289,6 +289,7 @@ static int take_labels(gm_rows *d, gm_error *e) {
     if (d->record_y == NULL) return -1;
     for (size_t i = 0; i < d->record->rows; i++) {
         const int32_t class = d->record_y[i];
+        if (class == GM_UNLABELLED && d->schema != NULL && d->schema->unlabelled) continue;
         if (class >= 0 && (d->schema == NULL || d->schema->class_count == 0 || (size_t) class < d->schema->class_count))
             continue;
         snprintf(text, sizeof text, "%d", (int)class);

@@ -140,6 +140,12 @@ long gm_schema_class(const gm_schema *s, const char *text, size_t n) {
     return gm_parse_double_n(text, n, &value) ? find_number(s, value) : -1;
 }
 
+size_t gm_schema_labelled(const gm_schema *s) {
+    size_t rows = 0;
+    for (size_t i = 0; i < s->class_count; i++) rows += s->class_rows[i];
+    return rows;
+}
+
 static bool same_texts(char *const *a, size_t n, char *const *b, size_t m) {
     if (n != m) return false;
     for (size_t i = 0; i < n; i++)
@@ -170,5 +176,5 @@ bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b) {
         if (!same_column(&a->columns[i], &b->columns[i], a->scale.kind)) return false;
     /* a model that knows no classes takes any */
     return a->class_count == 0 || b->class_count == 0 ||
-           same_texts(a->classes, a->class_count, b->classes, b->class_count);
+           (a->unlabelled == b->unlabelled && same_texts(a->classes, a->class_count, b->classes, b->class_count));
 }

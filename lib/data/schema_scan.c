@@ -226,7 +226,8 @@ static int add_value(column_scan *c, const scan *s, const gm_field *field, bool 
 }
 
 static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error *e) {
-    if (n == 0) return gm_fail(e, "empty; a class belongs here");
+    if (n == 0 && s->choice->unlabelled) return 0;
+    if (n == 0) return gm_fail(e, GM_EMPTY_LABEL);
     if (n > GM_CATEGORY_TEXT_MAX) return gm_fail(e, "a class of more than %zu bytes", GM_CATEGORY_TEXT_MAX);
     const long class = gm_lexicon_add(&s->classes, text, n, e);
     if (class < 0) return -1;
@@ -363,6 +364,8 @@ static int check_classes(const gm_schema *s, gm_error *e) {
         last = i;
     }
     if (there > 1) return 0;
+    if (s->class_count == 0)
+        return gm_fail(e, "label column '%s' is empty in every row", gm_visible_text(s->label, label));
     return gm_fail(e, "label column '%s' has one class only ('%s')%s", gm_visible_text(s->label, label),
                    gm_visible_text(s->classes[last], class),
                    s->class_count > 1 ? " in the rows that are not held out" : "");
@@ -424,6 +427,7 @@ static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
     }
     if (s->label == NULL) return 0;
     out->label = gm_copy_text(s->label, strlen(s->label), e);
+    out->unlabelled = s->choice->unlabelled;
     return out->label != NULL ? finish_classes(s, out, e) : -1;
 }
 
@@ -507,7 +511,8 @@ static int finish_pixels(const pixel_scan *p, gm_schema *out, const char *label,
 
 static int finish_pixel_classes(const pixel_scan *p, const gm_idx *idx, gm_schema *out, const char *label,
                                 gm_error *e) {
-    scan s = {.label = label != NULL ? label : "label"};
+    const gm_scan_choice choice = {0};
+    scan s = {.choice = &choice, .label = label != NULL ? label : "label"};
     char text[8];
     int done = 0;
     for (unsigned byte = 0; byte < 256 && done == 0; byte++) {
@@ -526,6 +531,7 @@ static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, cons
     char shown[GM_VISIBLE];
     if (choice->categorical.count > 0 || choice->numeric.count > 0 || choice->marks != NULL)
         return gm_fail_usage(e, "%s: the columns of IDX files are numeric, and none is missing", file);
+    if (choice->unlabelled) return gm_fail_usage(e, "%s: the rows of IDX files all have a class", file);
     if (label != NULL && !gm_idx_labelled(idx)) {
         return gm_fail(e, "%s: no file of labels ('%s') is among the IDX files", file, gm_visible_text(label, shown));
     }

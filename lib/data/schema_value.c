@@ -2,7 +2,7 @@
  *
  *   { source, rows, scale, features, columns: N, [names: N texts; absent for p0 p1 ...], minimum, maximum, mean,
  * deviation, integer, [missing]: N each, or one that holds for all, [categories: [{column, words}]], [label, classes,
- * class_rows], [height, width], [separator], [header: false], [marks], [held_out] }
+ * class_rows, [unlabelled: true]], [height, width], [separator], [header: false], [marks], [held_out] }
  *
  * What stands in brackets is left out where it says nothing: no missing numbers, a comma, a header, the usual
  * marks, no fold.
@@ -146,6 +146,7 @@ static int set_classes(const gm_schema *s, gm_value *map) {
         if (gm_array_push(rows, gm_value_int((int64_t)s->class_rows[i])) < 0) return -1;
     }
     if (gm_map_set(map, "label", gm_value_text(s->label)) < 0) return -1;
+    if (s->unlabelled && gm_map_set(map, "unlabelled", gm_value_bool(true)) < 0) return -1;
     return gm_map_set(map, "classes", texts_value(s->classes, s->class_count));
 }
 
@@ -369,10 +370,12 @@ static int check_order(gm_schema *s, gm_error *e) {
 
 static int get_classes(gm_schema *s, const gm_value *map, gm_error *e) {
     const gm_value *label = gm_map_get(map, "label"), *rows = gm_map_get(map, "class_rows");
-    const gm_value *classes = gm_map_get(map, "classes");
+    const gm_value *classes = gm_map_get(map, "classes"), *unlabelled = gm_map_get(map, "unlabelled");
     if (label == NULL) return classes != NULL || rows != NULL ? gm_fail(e, "classes without a label") : 0;
     s->label = copy_text(label, "label", 1, GM_COLUMN_NAME_MAX, e);
     if (s->label == NULL) return -1;
+    if (unlabelled != NULL && unlabelled->kind != GM_BOOL) return gm_fail(e, "'unlabelled' is neither true nor false");
+    s->unlabelled = unlabelled != NULL && unlabelled->boolean;
     for (size_t i = 0; i < s->column_count; i++) {
         if (strcmp(s->columns[i].name, s->label) == 0) return gm_fail(e, "column %zu has the label's name", i);
     }
@@ -392,7 +395,8 @@ static int get_classes(gm_schema *s, const gm_value *map, gm_error *e) {
         s->class_rows[i] = (size_t)v->integer;
         sum += s->class_rows[i];
     }
-    return sum == s->rows ? 0 : gm_fail(e, "'class_rows' are not %zu in sum", s->rows);
+    if (sum < s->rows ? s->unlabelled : sum == s->rows) return 0;
+    return gm_fail(e, "'class_rows' are not %zu in sum", s->rows);
 }
 
 static int get_shape(gm_schema *s, const gm_value *map, gm_error *e) {

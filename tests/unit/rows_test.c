@@ -76,7 +76,9 @@ static void test_csv_labels(void) {
     CHECK_TEXT(open_message(two_files, 1, s, true),
                "new.csv: line 3, column 'k': class '11' is not one of the model's 2 classes");
     put_text("new.csv", "a,colour,b,k\n0,red,5,\n");
-    CHECK_TEXT(open_message(two_files, 1, s, true), "new.csv: line 2, column 'k': empty; a class belongs here");
+    CHECK_TEXT(
+        open_message(two_files, 1, s, true),
+        "new.csv: line 2, column 'k': empty; a class belongs here (gm-init --unlabelled takes rows without one)");
     /* Labels that nobody asks for are not read. */
     d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
     CHECK(d != NULL && gm_rows_labelled(d) && gm_rows_next(d, 1, false, x, NULL, &e) == 1);

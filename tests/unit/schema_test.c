@@ -266,7 +266,9 @@ static void test_scan_refusals(void) {
     put_text("x.csv", "a,digit\n1,2\n3,2\n4,2.0\n");
     CHECK_TEXT(scan_message("x.csv", "digit"), "x.csv: label column 'digit' has one class only ('2')");
     put_text("x.csv", "a,digit\n1,2\n3,\n");
-    CHECK_TEXT(scan_message("x.csv", "digit"), "x.csv: line 3, column 'digit': empty; a class belongs here");
+    CHECK_TEXT(
+        scan_message("x.csv", "digit"),
+        "x.csv: line 3, column 'digit': empty; a class belongs here (gm-init --unlabelled takes rows without one)");
     put_text("x.csv", "a\n1e308\n-1e308\n");
     CHECK_TEXT(scan_message("x.csv", NULL), "x.csv: column 'a': its numbers are too large to be scaled");
     CHECK_TEXT(scan_message("none.csv", NULL), "none.csv: No such file or directory");
