@@ -2,7 +2,7 @@
  *
  *   loss  := [sign] term { sign term }          sign := + | -
  *   term  := [number *] name ( arguments )
- *   bce(t,target) ce(t,labels) unlike(t,CLASS) mse(t,target) mae(t,target) hinge(t,target) sqhinge(t,target)
+ *   bce(t,target) ce(t,labels) known(t,NUMBER) mse(t,target) mae(t,target) hinge(t,target) sqhinge(t,target)
  *   bernoulli(t,target) gaussian(t,target[,DEVIATION]) kl(t) mean(t) prob(t) gp(t,t) l1() l2()
  *   t := NAME | [NAME,NAME,...]   (several tensors are joined, in that order)    target := NUMBER | NAME
  * Each term runs the model on t. A term is a mean over the rows (on class numbers: over those that have one); within a
@@ -26,7 +26,7 @@ typedef enum gm_term_kind {
     GM_SQHINGE,
     GM_MEAN,
     GM_PROB,
-    GM_UNLIKE,
+    GM_KNOWN,
     GM_BERNOULLI,
     GM_NORMAL, /* "gaussian" */
     GM_KL,
@@ -47,7 +47,7 @@ typedef struct gm_term {
     size_t operand;   /* index into gm_loss.operands; unused for l1 and l2 */
     size_t second;    /* gp: the other one */
     bool named;       /* the target is a tensor */
-    double number;    /* else this number; of ce and unlike a class */
+    double number;    /* else this number; of ce a class */
     double deviation; /* gaussian: standard deviation, 1 where none is given */
     char target[GM_NAME_MAX + 1];
     int column; /* where the term stands in the text, from 1 */
@@ -63,7 +63,7 @@ typedef struct gm_loss {
 /* Errors are usage errors: "loss: column 12: unknown term 'bse'; terms are bce ce ...". */
 GM_MUST_USE int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e);
 
-/* That each term fits the network: ce and unlike need softmax at its end; bce, bernoulli and prob sigmoid, or a linear
+/* That each term fits the network: ce and known need softmax at its end; bce, bernoulli and prob sigmoid, or a linear
  * output which they take as the logit; kl a gaussian layer; gp one output, and layers that treat each row alone. */
 GM_MUST_USE int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e);
 

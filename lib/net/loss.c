@@ -26,7 +26,7 @@ static const struct {
     [GM_SQHINGE] = {"sqhinge", TARGET},
     [GM_MEAN] = {"mean", TENSOR},
     [GM_PROB] = {"prob", TENSOR},
-    [GM_UNLIKE] = {"unlike", TARGET},
+    [GM_KNOWN] = {"known", TARGET},
     [GM_KL] = {"kl", TENSOR},
     [GM_BERNOULLI] = {"bernoulli", TARGET},
     [GM_NORMAL] = {"gaussian", DEVIATION},
@@ -41,8 +41,7 @@ static const char *const form_texts[] = {[NOTHING] = "takes no arguments",
                                          [DEVIATION] = "takes a tensor, a target and perhaps a standard deviation",
                                          [TENSORS] = "takes two arguments, tensors between which it runs the model"};
 
-static const char all_terms[] =
-    "terms are bce ce mse mae hinge sqhinge mean prob unlike bernoulli gaussian kl gp l1 l2";
+static const char all_terms[] = "terms are bce ce mse mae hinge sqhinge mean prob known bernoulli gaussian kl gp l1 l2";
 
 #define LIMIT 1e30 /* of weights and targets: products with them stay finite floats */
 
@@ -203,11 +202,11 @@ static int add_operand(scanner *s, gm_loss *loss, size_t *index) {
 
 static int check_number(const scanner *s, const gm_term *term, token t) {
     int shown = (int)t.length;
-    bool class = term->kind == GM_CE || term->kind == GM_UNLIKE;
-    if (class && (term->number < 0.0 || term->number >= GM_UNITS_MAX || floor(term->number) != term->number))
-        return refuse(s, t.at, "%s's number is that of a class, 0, 1, ..., not %.*s", gm_term_text(term->kind), shown,
-                      t.text);
-    if ((term->kind == GM_BCE || term->kind == GM_BERNOULLI) && (term->number < 0.0 || term->number > 1.0))
+    if (term->kind == GM_CE &&
+        (term->number < 0.0 || term->number >= GM_UNITS_MAX || floor(term->number) != term->number))
+        return refuse(s, t.at, "ce's number is that of a class, 0, 1, ..., not %.*s", shown, t.text);
+    bool probability = term->kind == GM_BCE || term->kind == GM_BERNOULLI || term->kind == GM_KNOWN;
+    if (probability && (term->number < 0.0 || term->number > 1.0))
         return refuse(s, t.at, "%s's target is a probability, 0 to 1, not %.*s", gm_term_text(term->kind), shown,
                       t.text);
     if ((term->kind == GM_HINGE || term->kind == GM_SQHINGE) && fabs(term->number) != 1.0)
@@ -232,8 +231,7 @@ static int read_target(scanner *s, gm_term *term) {
         if (read_number(s, t, &term->number) < 0) return -1;
         return check_number(s, term, t);
     }
-    if (term->kind == GM_UNLIKE)
-        return refuse(s, t.at, "unlike's target is the number of a class, as in unlike(fake,10)");
+    if (term->kind == GM_KNOWN) return refuse(s, t.at, "known's target is a number, 0 to 1");
     term->named = true;
     if (read_name(s, term->target) < 0) return -1;
     if (is_odd_number(term->target)) return refuse(s, t.at, "'%s' cannot be a target", term->target);
@@ -339,7 +337,7 @@ int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e) {
 static const char *lacking(gm_term_kind kind, gm_activation last) {
     switch (kind) {
     case GM_CE:
-    case GM_UNLIKE:
+    case GM_KNOWN:
         return last == GM_SOFTMAX ? NULL : "a softmax output";
     case GM_BCE:
     case GM_BERNOULLI:
@@ -386,11 +384,9 @@ int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e) {
         if (need)
             return gm_fail_usage(e, "loss: column %d: %s needs %s; the last layer is %s", t->column, name, need,
                                  gm_activation_text(last));
-        if ((t->kind == GM_CE || t->kind == GM_UNLIKE) && !t->named && t->number >= (double)net->outputs)
-            return gm_fail_usage(e, "loss: column %d: %s: class %.0f is outside 0..%zu", t->column, name, t->number,
+        if (t->kind == GM_CE && !t->named && t->number >= (double)net->outputs)
+            return gm_fail_usage(e, "loss: column %d: ce: class %.0f is outside 0..%zu", t->column, t->number,
                                  net->outputs - 1);
-        if (t->kind == GM_UNLIKE && net->outputs < 2)
-            return gm_fail_usage(e, "loss: column %d: unlike needs two outputs at least", t->column);
         if (t->kind == GM_KL && gm_net_latent(net) < 0)
             return gm_fail_usage(e, "loss: column %d: kl needs a gaussian layer, and the model has none", t->column);
         if (t->kind == GM_GP && check_penalty(t, net, e) < 0) return -1;

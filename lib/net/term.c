@@ -12,7 +12,7 @@
 #define BLOCK ((size_t)1024) /* numbers that are worked on at a time */
 
 bool gm_term_of_logits(gm_term_kind kind) {
-    return kind == GM_BCE || kind == GM_BERNOULLI || kind == GM_CE || kind == GM_UNLIKE || kind == GM_PROB;
+    return kind == GM_BCE || kind == GM_BERNOULLI || kind == GM_CE || kind == GM_KNOWN || kind == GM_PROB;
 }
 
 static bool is_hinge(gm_term_kind kind) {
@@ -199,8 +199,19 @@ static bool uneven(const gm_term *term, const gm_target *target, const gm_end *e
     return false;
 }
 
-/* ce = -sum_k t_k log p_k, p = softmax(v): log p_k = v_k - L, where L = log sum_j exp(v_j) = max v - log max p, for the
- * largest p is 1 / sum_j exp(v_j - max v). d/dv_k = p_k sum_j t_j - t_k. Class number y: t_y = 1, the others 0. */
+/* log sum_j exp(v_j) = max v - log max p, p = softmax(v), for the largest p is 1 / sum_j exp(v_j - max v). */
+static double log_sum_exp(size_t units, const float *v, const float *p) {
+    float largest_v = v[0], largest_p = p[0], logarithm;
+    for (size_t j = 1; j < units; j++) {
+        largest_v = v[j] > largest_v ? v[j] : largest_v;
+        largest_p = p[j] > largest_p ? p[j] : largest_p;
+    }
+    gm_log(1, &largest_p, &logarithm);
+    return (double)largest_v - (double)logarithm;
+}
+
+/* ce = -sum_k t_k log p_k, p = softmax(v): log p_k = v_k - L, L = log sum_j exp(v_j). d/dv_k = p_k sum_j t_j - t_k.
+ * Class number y: t_y = 1, the others 0. */
 static void add_ce(const gm_term *term, const gm_target *target, double share, const gm_end *end) {
     size_t units = end->units;
     for (size_t i = 0; i < end->rows; i++) {
@@ -209,13 +220,7 @@ static void add_ce(const gm_term *term, const gm_target *target, double share, c
         float scale = (float)(weight * share);
         const float *v = end->logits + i * units, *p = end->output + i * units;
         float *d = end->derivative ? end->derivative + i * units : NULL;
-        float largest_v = v[0], largest_p = p[0], logarithm;
-        for (size_t j = 1; j < units; j++) {
-            largest_v = v[j] > largest_v ? v[j] : largest_v;
-            largest_p = p[j] > largest_p ? p[j] : largest_p;
-        }
-        gm_log(1, &largest_p, &logarithm);
-        double log_sum = (double)largest_v - (double)logarithm, value = 0.0, sum = 0.0;
+        double log_sum = log_sum_exp(units, v, p), value = 0.0, sum = 0.0;
         if (target->values) {
             const float *t = target->values + i * units;
             for (size_t j = 0; j < units; j++) {
@@ -232,47 +237,21 @@ static void add_ce(const gm_term *term, const gm_target *target, double share, c
     }
 }
 
-/* q[n] = exp(v_j - largest) for j = first .. first + n - 1, 0 for j = k. */
-static void exp_of_others(const float *v, size_t first, size_t n, size_t k, float largest, float *q) {
-    for (size_t j = 0; j < n; j++) q[j] = v[first + j] - largest;
-    gm_exp(n, q, q);
-    if (k >= first && k < first + n) q[k - first] = 0.0f;
-}
-
-/* unlike = -log(1 - p_k) = log of the sum of exp(v_j) - log of the sum S of exp(v_j) for j other than k; d/dv_j = p_j -
- * exp(v_j) / S, p_k for j = k (Salimans et al. 2016, section 5: what makes a row one of the known classes, k being the
- * generated one). */
-static void add_unlike(const gm_term *term, double share, const gm_end *end) {
-    size_t units = end->units, k = (size_t)term->number;
-    float scale = (float)(term->weight * share), q[BLOCK];
+/* known = bce of the probability that a row is of one of the classes, Z / (Z + 1) with Z the sum of exp(v_j): what is
+ * of none of them is as a class of its own whose logit is 0 (Salimans et al. 2016, section 5). Its logit is log Z, and
+ * d log Z / dv_j = p_j. */
+static void add_known(const gm_term *term, double share, const gm_end *end) {
+    size_t units = end->units;
+    float target = (float)term->number;
     for (size_t i = 0; i < end->rows; i++) {
         const float *v = end->logits + i * units, *p = end->output + i * units;
         float *d = end->derivative ? end->derivative + i * units : NULL;
-        size_t best = k == 0 ? 1 : 0;
-        double sum = 0.0;
-        for (size_t j = 0; j < units; j++) best = j != k && v[j] > v[best] ? j : best;
-        for (size_t j = 0; j < units; j += BLOCK) {
-            size_t n = units - j < BLOCK ? units - j : BLOCK;
-            exp_of_others(v, j, n, k, v[best], q);
-            sum += gm_sum(n, q);
-        }
-        /* p_best = exp(v_best) / all, so that log all - log S = -log p_best - log sum */
-        float logarithms[2] = {p[best], (float)sum};
-        double value = 0.0;
-        if (p[best] >= 1e-37f) {
-            gm_log(2, logarithms, logarithms);
-            value = -(double)logarithms[0] - (double)logarithms[1];
-        } else { /* p_k is 1 */
-            gm_log(1, logarithms + 1, logarithms + 1);
-            value = (double)v[k] - (double)v[best] - (double)logarithms[1];
-        }
-        end->values[i] += term->weight * value;
-        float inverse = (float)(1.0 / sum);
-        for (size_t j = 0; d && j < units; j += BLOCK) {
-            size_t n = units - j < BLOCK ? units - j : BLOCK;
-            exp_of_others(v, j, n, k, v[best], q);
-            for (size_t u = 0; u < n; u++) d[j + u] += scale * (p[j + u] - q[u] * inverse);
-        }
+        float logit = (float)log_sum_exp(units, v, p), probability, value, slope = 0.0f;
+        gm_sigmoid(1, &logit, &probability);
+        bce(1, &logit, &probability, &target, 1.0f, &value, &slope);
+        end->values[i] += term->weight * (double)value;
+        float scale = (float)(term->weight * share) * slope;
+        for (size_t j = 0; d && j < units; j++) d[j] += scale * p[j];
     }
 }
 
@@ -338,7 +317,7 @@ static void compute_block(const gm_term *term, const gm_target *target, float sc
         sqhinge(n, o, t, scale, value, d);
         break;
     case GM_CE:
-    case GM_UNLIKE:
+    case GM_KNOWN:
     case GM_NORMAL:
     case GM_KL:
     case GM_GP:
@@ -376,8 +355,8 @@ void gm_term_add(const gm_term *term, const gm_target *target, double share, con
         add_ce(term, target, share, end);
         return;
     }
-    if (term->kind == GM_UNLIKE) {
-        add_unlike(term, share, end);
+    if (term->kind == GM_KNOWN) {
+        add_known(term, share, end);
         return;
     }
     if (term->kind == GM_NORMAL) {

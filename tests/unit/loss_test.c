@@ -19,7 +19,7 @@ static void refused(const char *text, const char *message) {
     CHECK(e.usage);
 }
 
-#define REST "unlike bernoulli gaussian kl gp l1 l2"
+#define REST "known bernoulli gaussian kl gp l1 l2"
 
 static void test_gan(void) {
     CHECK(parses("bce(x,1) + bce(fake,0)"));
@@ -45,9 +45,9 @@ static void test_signs_and_weights(void) {
 }
 
 static void test_every_term(void) {
-    static const char *const texts[] = {"bce(x,y)",      "ce(x,y)", "mse(x,y)", "mae(x,y)",    "hinge(x,y)",
-                                        "sqhinge(x,y)",  "mean(x)", "prob(x)",  "unlike(x,3)", "bernoulli(x,y)",
-                                        "gaussian(x,y)", "kl(x)",   "gp(x,x)",  "l1()",        "l2()"};
+    static const char *const texts[] = {"bce(x,y)",      "ce(x,y)", "mse(x,y)", "mae(x,y)",   "hinge(x,y)",
+                                        "sqhinge(x,y)",  "mean(x)", "prob(x)",  "known(x,1)", "bernoulli(x,y)",
+                                        "gaussian(x,y)", "kl(x)",   "gp(x,x)",  "l1()",       "l2()"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         CHECK(parses(texts[i]));
         CHECK(loss.term_count == 1 && (size_t)loss.terms[0].kind == i);
@@ -141,7 +141,8 @@ static void test_numbers(void) {
     refused("mse(x,-2e30)", "loss: column 7: -2e30 is too large (at most 1e30)");
     refused("ce(x,1.5)", "loss: column 6: ce's number is that of a class, 0, 1, ..., not 1.5");
     refused("ce(x,-1)", "loss: column 6: ce's number is that of a class, 0, 1, ..., not -1");
-    refused("unlike(x,y)", "loss: column 10: unlike's target is the number of a class, as in unlike(fake,10)");
+    refused("known(x,y)", "loss: column 9: known's target is a number, 0 to 1");
+    refused("known(x,2)", "loss: column 9: known's target is a probability, 0 to 1, not 2");
     refused("bernoulli(x,2)", "loss: column 13: bernoulli's target is a probability, 0 to 1, not 2");
     refused("gaussian(x,y,0)", "loss: column 14: a standard deviation is a number above 0, not 0");
     refused("bce(x,2)", "loss: column 7: bce's target is a probability, 0 to 1, not 2");
