@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 typedef struct show {
-    const char *csv, *png, *shape, *tensor;
+    const char *csv, *png, *shape;
+    gm_list tensors; /* of --png */
     bool step, stats, json;
     gm_model *model; /* of a file that is a model */
     int fd;          /* of a file that is a stream, else -1 */
@@ -29,7 +30,8 @@ static const gm_option options[] = {
     {"json", 0, GM_OPTION_FLAG, offsetof(show, json), NULL, "a JSON object for each record, or for the model", 0, 0},
     {"png", 0, GM_OPTION_TEXT, offsetof(show, png), "FILE",
      "draw the first record's tensor x as a grid of grey pictures", 0, 0},
-    {"tensor", 0, GM_OPTION_TEXT, offsetof(show, tensor), "NAME", "with --png: this tensor", 0, 0},
+    {"tensor", 0, GM_OPTION_LIST, offsetof(show, tensors), "NAME,...",
+     "with --png: this tensor, or several, their pictures of a row side by side", 0, 0},
     {"shape", 0, GM_OPTION_TEXT, offsetof(show, shape), "HxW", "with --png: height and width of one picture", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
@@ -57,7 +59,7 @@ static int show_open(gm_call *call, gm_error *e) {
     if (s->stats + s->json + s->step + (s->csv != NULL) + (s->png != NULL) > 1)
         return gm_fail_usage(e, "--step, --stats, --csv, --json and --png exclude each other");
     if (s->png && !s->shape) return gm_fail_usage(e, "--png needs --shape HxW");
-    if (!s->png && (s->shape || s->tensor)) return gm_fail_usage(e, "--shape and --tensor go with --png");
+    if (!s->png && (s->shape || s->tensors.count)) return gm_fail_usage(e, "--shape and --tensor go with --png");
     if (s->shape && gm_parse_shape(s->shape, &s->height, &s->width) != 0)
         return gm_fail_usage(e, "--shape: '%s' is not HEIGHTxWIDTH, as in 8x8", s->shape);
     if (call->argument_count > 1) return gm_fail_usage(e, "one file at a time: '%s' is too many", call->arguments[1]);
@@ -285,24 +287,54 @@ static int show_csv(show *s, gm_record *r, gm_error *e) {
     return 0;
 }
 
+/* The rows of `count` tensors by turns: row 0 of each, row 1 of each, ...; their least and largest number. */
+static int gather_pictures(const show *s, gm_record *r, char *const *names, size_t count, float *pictures, summary *all,
+                           gm_error *e) {
+    size_t columns, pixels = s->height * s->width;
+    *all = (summary){.low = INFINITY, .high = -INFINITY};
+    for (size_t i = 0; i < count; i++) {
+        const float *x = gm_record_finite(r, names[i], &columns, e);
+        if (!x) return -1;
+        if (columns != pixels)
+            return gm_fail(e, "tensor '%s' has %zu columns, --shape %s has %zu", names[i], columns, s->shape, pixels);
+        for (size_t row = 0; row < r->rows; row++)
+            memcpy(pictures + (row * count + i) * pixels, x + row * pixels, pixels * sizeof *x);
+        summary range = summarize(gm_record_tensor(r, names[i]));
+        all->low = range.low < all->low ? range.low : all->low;
+        all->high = range.high > all->high ? range.high : all->high;
+    }
+    return 0;
+}
+
+/* Pictures side by side, about as many as there are rows of them; what belongs together stays together. */
+static size_t side_by_side(size_t rows, size_t count) {
+    size_t groups = (size_t)ceil(sqrt((double)rows / (double)count));
+    return (groups ? groups : 1) * count;
+}
+
 static int show_png(show *s, gm_record *r, gm_error *e) {
+    static char *const x[] = {"x"};
+    char *const *names = s->tensors.count ? s->tensors.items : x;
+    size_t count = s->tensors.count ? s->tensors.count : 1, pictures, floats;
+    summary range;
+    gm_output out;
     if (s->drawn) return 0;
     s->drawn = true;
-    const char *name = s->tensor ? s->tensor : "x";
-    size_t columns, pixels = s->height * s->width;
-    const float *x = gm_record_finite(r, name, &columns, e);
-    if (!x) return -1;
-    if (columns != pixels)
-        return gm_fail(e, "tensor '%s' has %zu columns, --shape %s has %zu", name, columns, s->shape, pixels);
-    summary range = summarize(gm_record_tensor(r, name));
-    float low = (float)range.low, high = range.high > range.low ? (float)range.high : low + 1;
-    gm_output out;
-    if (gm_output_open(&out, s->png, e) != 0) return -1;
-    if (gm_png_grid(out.fd, r->rows, s->height, s->width, 0, 0, x, low, high, e) != 0) {
-        gm_output_abandon(&out);
-        return gm_fail_within(e, "%s: ", s->png);
+    if (!gm_multiply(r->rows, count, &pictures) || !gm_multiply(pictures, s->height * s->width, &floats))
+        return gm_fail(e, "too many rows for a picture");
+    float *pixels = gm_new(floats, sizeof(float), e);
+    if (!pixels || gather_pictures(s, r, names, count, pixels, &range, e) != 0 ||
+        gm_output_open(&out, s->png, e) != 0) {
+        free(pixels);
+        return -1;
     }
-    return gm_output_commit(&out, e);
+    float low = (float)range.low, high = range.high > range.low ? (float)range.high : low + 1;
+    int status =
+        gm_png_grid(out.fd, pictures, s->height, s->width, side_by_side(r->rows, count), 0, pixels, low, high, e);
+    free(pixels);
+    if (status == 0) return gm_output_commit(&out, e);
+    gm_output_abandon(&out);
+    return gm_fail_within(e, "%s: ", s->png);
 }
 
 static int show_process(gm_call *call, gm_record *r, gm_error *e) {

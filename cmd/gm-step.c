@@ -9,8 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct checkpoint {
+    char *file;     /* a % in it stands for the step */
+    uint64_t every; /* or 0: at the end only */
+    uint64_t saved_step;
+    bool saved;
+} checkpoint;
+
 typedef struct step {
-    const char *path, *checkpoint, *schedule_text;
+    const char *path, *schedule_text;
+    gm_list checkpoint_texts;
     double lr, clip_norm, clip_weights;
     size_t accumulate;
     uint64_t every;
@@ -19,13 +27,12 @@ typedef struct step {
     gm_schedule schedule;
     float **gradients; /* of each parameter, in the record */
     size_t blocks;     /* optimizer's, with the accumulated gradients */
-    char *checkpoint_file;
-    uint64_t checkpoint_every;
+    checkpoint *checkpoints;
+    size_t checkpoint_count;
     gm_record *record; /* a checkpoint's */
     gm_state state;
-    uint64_t saved_step;
     gm_writing writing;
-    bool locked, settled, saved, warned;
+    bool locked, settled, warned;
 } step;
 
 static const gm_option options[] = {
@@ -40,19 +47,33 @@ static const gm_option options[] = {
     {"accumulate", 0, GM_OPTION_SIZE, offsetof(step, accumulate), "N", "apply the mean of N records' gradients at once",
      1, 1e9},
     {"every", 0, GM_OPTION_U64, offsetof(step, every), "N", "update on each N-th step only", 1, 1e9},
-    {"checkpoint", 0, GM_OPTION_TEXT, offsetof(step, checkpoint), "FILE[:EVERY]",
-     "save the model at the end, and each EVERY steps", 0, 0},
+    {"checkpoint", 0, GM_OPTION_LIST, offsetof(step, checkpoint_texts), "FILE[:EVERY],...",
+     "save the model at the end, and each EVERY steps; % in FILE is the step", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
-static int step_checkpoint_option(step *s, gm_error *e) {
-    const char *colon = strrchr(s->checkpoint, ':');
+/* "FILE[:EVERY]" */
+static int parse_checkpoint(const char *text, checkpoint *c, gm_error *e) {
+    const char *colon = strrchr(text, ':');
     bool every = colon && colon[1] != '\0' && strspn(colon + 1, "0123456789") == strlen(colon + 1);
-    if (every && !gm_parse_u64(colon + 1, 1, GM_STEP_MAX, &s->checkpoint_every))
+    if (every && !gm_parse_u64(colon + 1, 1, GM_STEP_MAX, &c->every))
         return gm_fail_usage(e, "--checkpoint: '%s' is not a number of steps", colon + 1);
-    s->checkpoint_file =
-        gm_copy_text(s->checkpoint, every ? (size_t)(colon - s->checkpoint) : strlen(s->checkpoint), e);
-    if (!s->checkpoint_file) return -1;
-    if (!*s->checkpoint_file) return gm_fail_usage(e, "--checkpoint: no file is named in '%s'", s->checkpoint);
+    c->file = gm_copy_text(text, every ? (size_t)(colon - text) : strlen(text), e);
+    if (!c->file) return -1;
+    if (!*c->file) return gm_fail_usage(e, "--checkpoint: no file is named in '%s'", text);
+    if (strchr(c->file, '%') != strrchr(c->file, '%'))
+        return gm_fail_usage(e, "--checkpoint: more than one %% in '%s'", c->file);
+    return 0;
+}
+
+static int step_checkpoints(step *s, gm_error *e) {
+    s->checkpoints = gm_new_zeroed(s->checkpoint_texts.count, sizeof *s->checkpoints, e);
+    if (!s->checkpoints) return -1;
+    for (; s->checkpoint_count < s->checkpoint_texts.count; s->checkpoint_count++) {
+        checkpoint *c = &s->checkpoints[s->checkpoint_count];
+        if (parse_checkpoint(s->checkpoint_texts.items[s->checkpoint_count], c, e) == 0) continue;
+        free(c->file);
+        return -1;
+    }
     return 0;
 }
 
@@ -61,7 +82,7 @@ static int step_open(gm_call *call, gm_error *e) {
     if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
     if (s->schedule_text && gm_schedule_parse(s->schedule_text, &s->schedule, e) != 0) return -1;
-    if (s->checkpoint && step_checkpoint_option(s, e) != 0) return -1;
+    if (step_checkpoints(s, e) != 0) return -1;
     s->model = gm_model_open(s->path, e);
     if (!s->model) return -1;
     const gm_model_spec *spec = gm_model_spec_of(s->model);
@@ -76,7 +97,6 @@ static int step_open(gm_call *call, gm_error *e) {
     if (gm_model_lock(s->model, e) != 0) return -1;
     s->locked = true;
     if (gm_writing_begin(&s->writing, s->model, call->tool->name, e) != 0) return -1;
-    s->saved_step = gm_model_step(s->model);
     /* a reader that went away must not end this process between two steps */
     signal(SIGPIPE, SIG_IGN);
     s->gradients = gm_new_zeroed(spec->net->parameter_count, sizeof *s->gradients, e);
@@ -246,7 +266,19 @@ static int update(step *s, uint64_t record_step, double factor, gm_error *e) {
     return 0;
 }
 
-static int save(step *s, gm_error *e) {
+/* FILE with the step for its %; NULL with a message. */
+static char *checkpoint_name(const checkpoint *c, uint64_t at, gm_error *e) {
+    size_t before = strcspn(c->file, "%"), size = strlen(c->file) + 24;
+    char *name = gm_new(size, 1, e);
+    if (!name) return NULL;
+    if (c->file[before])
+        snprintf(name, size, "%.*s%llu%s", (int)before, c->file, (unsigned long long)at, c->file + before + 1);
+    else
+        snprintf(name, size, "%s", c->file);
+    return name;
+}
+
+static int save(step *s, checkpoint *c, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
     size_t floats;
     if (!gm_model_floats(spec, &floats)) return gm_fail(e, "the model is too large");
@@ -256,9 +288,21 @@ static int save(step *s, gm_error *e) {
     if (gm_model_snapshot(s->model, false, &s->state, e) != 0) return -1;
     gm_record_clear(s->record);
     if (gm_checkpoint_fill(s->record, spec, &s->state, false, true, e) != 0) return -1;
-    s->saved = true;
-    s->saved_step = s->state.step;
-    return gm_stream_save(s->checkpoint_file, s->record, e);
+    c->saved = true;
+    c->saved_step = s->state.step;
+    char *name = checkpoint_name(c, s->state.step, e);
+    int status = name ? gm_stream_save(name, s->record, e) : -1;
+    free(name);
+    return status;
+}
+
+/* Those whose turn it is at the model's step, which it has just come to. */
+static int save_due(step *s, uint64_t at, gm_error *e) {
+    for (size_t i = 0; i < s->checkpoint_count; i++) {
+        checkpoint *c = &s->checkpoints[i];
+        if (c->every && at % c->every == 0 && save(s, c, e) != 0) return -1;
+    }
+    return 0;
 }
 
 /* Which BLAS made the gradients is kept in the model: another one gives other bits. */
@@ -323,7 +367,7 @@ static int step_process(gm_call *call, gm_record *r, gm_error *e) {
     if (moved) note_blas(s, call, r);
     pthread_mutex_unlock(&s->writing.lock);
     if (status != 0) return -1;
-    if (moved && s->checkpoint_every && (r->step + 1) % s->checkpoint_every == 0 && save(s, e) != 0) return -1;
+    if (moved && save_due(s, r->step + 1, e) != 0) return -1;
     if (s->schedule.count && leave_rate(s, r, factor, e) != 0) return -1;
     drop_gradients(gm_model_spec_of(s->model), r);
     return leave_mark(gm_model_spec_of(s->model)->name, r, e) == 0 ? 1 : -1;
@@ -333,7 +377,10 @@ static int step_finish(gm_call *call, gm_error *e) {
     step *s = call->state;
     s->settled = true;
     if (gm_model_settle(s->model, e) != 0) return -1;
-    if (s->checkpoint_file && (!s->saved || s->saved_step != gm_model_step(s->model))) return save(s, e);
+    for (size_t i = 0; i < s->checkpoint_count; i++) {
+        checkpoint *c = &s->checkpoints[i];
+        if ((!c->saved || c->saved_step != gm_model_step(s->model)) && save(s, c, e) != 0) return -1;
+    }
     return 0;
 }
 
@@ -347,14 +394,15 @@ static void step_close(gm_call *call) {
     gm_model_close(s->model);
     gm_record_free(s->record);
     free(s->state.blocks);
-    free(s->checkpoint_file);
+    for (size_t i = 0; i < s->checkpoint_count; i++) free(s->checkpoints[i].file);
+    free(s->checkpoints);
     free(s->gradients);
 }
 
 const gm_tool gm_step_tool = {
     .name = "gm-step",
     .purpose = "Applies the gradients of each record to a model: its file goes from one step to the next.",
-    .synopsis = "-m MODEL [--lr RATE] [--clip-norm NORM] [--checkpoint FILE[:EVERY]]",
+    .synopsis = "-m MODEL [--lr RATE] [--clip-norm NORM] [--checkpoint FILE[:EVERY],...]",
     .options = options,
     .state_size = sizeof(step),
     .role = GM_FILTER,
