@@ -41,7 +41,7 @@ static const gm_option options[] = {
     {"unlabelled", 0, GM_OPTION_FLAG, offsetof(batch, unlabelled), NULL,
      "without a model: take rows whose label is empty, as class -1", 0, 0},
     {"scale", 0, GM_OPTION_TEXT, offsetof(batch, scale), "TEXT",
-     "without a model: none (default), standard or range:LOW,HIGH", 0, 0},
+     "without a model: none (default), standard, quantile or range:LOW,HIGH", 0, 0},
     {"separator", 0, GM_OPTION_TEXT, offsetof(batch, separator), "MARK",
      "without a model: what stands between fields (default ,)", 0, 0},
     {"no-header", 0, GM_OPTION_FLAG, offsetof(batch, no_header), NULL,

@@ -56,3 +56,47 @@ half_labelled() { # every second row of iris loses its label
     gm-classify -m C.gm --eval known.csv | cmp - figures
     gm_assert_equal "$(gm-classify -m C.gm half.csv | wc -l)" 151
 }
+
+mixed() { # a table with a skewed column, an atom, missing numbers, fixed decimals, and its label in the middle
+    awk 'BEGIN { srand(5); print "income,ok,paid,colour,age"
+        for (i = 0; i < 400; i++) printf "%.2f,%s,%s,%s,%d\n", exp(7 + 2 * rand()), rand() < 0.4 ? "yes" : "no",
+            rand() < 0.3 ? "0" : rand() < 0.1 ? "" : int(900 * rand()) / 10, rand() < 0.7 ? "red" : "blue", 18 + 50 * rand() }' >mixed.csv
+}
+
+@test "the scale quantile: features are uniform, an atom is one number, and a model keeps it" {
+    mixed
+    gm-init -o C.gm --data mixed.csv --label ok --scale quantile features dense:classes:softmax
+    gm-show C.gm | grep -q 'features, scale quantile$'
+    gm-show C.gm | grep -q '^  income .* 2[0-9][0-9] knots$'
+    gm-batch -b 400 -m C.gm mixed.csv | gm-show --csv x >x.csv
+    awk -F, 'NR > 1 { if ($1 <= -1 || $1 >= 1) exit 1; q[int(($1 + 1) * 2)]++ } END { for (i = 0; i < 4; i++) if (q[i] < 98 || q[i] > 102) exit 1 }' x.csv
+    # the third of the rows that have a 0 share one feature
+    gm_assert_equal "$(paste -d, mixed.csv x.csv | awk -F, 'NR > 1 && $3 == "0" { print $7 }' | sort -u | wc -l)" 1
+    gm_assert_equal "$(paste -d, mixed.csv x.csv | awk -F, 'NR > 1 && ($3 == "") != ($8 == 1)')" ""
+    gm-save C.gm >C.gmt && gm-init -o R.gm --from C.gmt
+    gm-batch -b 400 -m R.gm mixed.csv | gm-show --csv x | cmp - x.csv
+    head -n 200 mixed.csv >half.csv
+    gm-init -o H.gm --data half.csv --label ok --scale quantile features dense:classes:softmax
+    gm_assert_fails 1 "knows other columns, classes or scaling than" gm-batch --train C.gm,H.gm -n 1 mixed.csv
+    gm_assert_fails 2 "unknown scale 'quantil' (did you mean 'quantile'?)" gm-init -o X.gm --data mixed.csv --scale quantil features dense:2
+    printf '\0\0\010\003\0\0\0\002\0\0\0\001\0\0\0\002abcd' >pictures
+    gm_assert_fails 2 "the scale 'quantile' is for CSV files" gm-init -o X.gm --data pictures --scale quantile features dense:2
+}
+
+@test "the scale quantile serves a classifier" {
+    gm-init -o C.gm -s 1 --data wine.csv --label cultivar --scale quantile --fold 1/5 --hold-out --optimizer adam:lr=0.01 features dense:16:relu dense:classes:softmax
+    gm-batch --train C.gm -b 32 -e 40 --fold 1/5 --hold-out wine.csv | gm-grad -m C.gm --loss 'ce(x,y)' | gm-step -m C.gm | gm-log -q
+    gm-classify -m C.gm --eval --fold 1/5 wine.csv | awk '$1 == "accuracy" { exit !($2 > 0.9) }'
+}
+
+@test "gm-sample --csv writes a table as the data are: names, order, categories, ranges, decimals" {
+    mixed
+    gm-init -o G.gm -s 1 --data mixed.csv --label ok --scale quantile 8+classes dense:32:leaky dense:features:tanh
+    gm-sample -m G.gm -n 500 --csv >fake.csv
+    gm_assert_equal "$(head -n 1 fake.csv)" "$(head -n 1 mixed.csv)"
+    gm_assert_equal "$(grep -cvE '^[0-9]+\.[0-9]{2},(yes|no),([0-9]+(\.[1-9])?)?,(red|blue),[0-9]+$' fake.csv)" 1
+    awk -F, 'FNR == 1 { file++; next } file == 1 { if (n++ == 0 || $1 < low) low = $1 + 0; if ($1 > high) high = $1 + 0 }
+        file == 2 && ($1 < low || $1 > high || $5 < 18 || $5 > 68) { print; exit 1 }' mixed.csv fake.csv
+    grep -q ',,' fake.csv
+    gm-init -o F.gm -s 1 --data fake.csv --label ok --scale quantile 8+classes dense:features:tanh
+}

@@ -19,6 +19,9 @@ typedef enum gm_purpose {
     GM_PURPOSE_RFF = 6,      /* stream: number of the layer; step 0: weights, 1: phases */
     GM_PURPOSE_GAUSSIAN = 7, /* stream: number of the layer; step: of the record */
     GM_PURPOSE_PENALTY = 8   /* stream: number of the gp term among gp terms; step: of the record */
+=======
+GM_PURPOSE_RESERVOIR = 9 /* stream: number of the column; step 0 */
+>>>>>>> tables
 } gm_purpose;
 
 typedef struct gm_rng {

@@ -8,12 +8,12 @@
 
 #include "gm/value.h"
 
-typedef enum gm_scale_kind { GM_SCALE_NONE, GM_SCALE_STANDARD, GM_SCALE_RANGE } gm_scale_kind;
+typedef enum gm_scale_kind { GM_SCALE_NONE, GM_SCALE_STANDARD, GM_SCALE_RANGE, GM_SCALE_QUANTILE } gm_scale_kind;
 
 typedef struct gm_scale {
     gm_scale_kind kind;
     double low, high;
-} gm_scale; /* "none", "standard", "range:-1,1" */
+} gm_scale; /* "none", "standard", "range:-1,1", "quantile" (of CSV only: see lib/data/quantile.h) */
 GM_MUST_USE int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e);
 char *gm_scale_text(const gm_scale *scale, char out[80]);
 
@@ -50,7 +50,11 @@ typedef struct gm_column {
     bool integer;                             /* numeric: every value was a whole number, so decoding rounds */
     double minimum, maximum, mean, deviation; /* numeric, over the values; deviation divides by their number */
     size_t missing;                           /* numeric: rows without a value */
-    char **categories;                        /* categorical: in order of first appearance */
+    int decimals;           /* numeric: the most digits behind the point that a value was written with; -1: not known */
+    bool padded;            /* all values were written with so many */
+    double *knots, *levels; /* numeric, with the scale quantile: values, and the shares of rows up to them */
+    size_t knot_count;
+    char **categories; /* categorical: in order of first appearance */
     size_t category_count;
     size_t features; /* category_count (one-hot); numeric: 1, or 2 with missing values (then 1 where it is missing) */
 } gm_column;
@@ -65,6 +69,7 @@ typedef struct gm_schema {
     gm_column *columns;
     size_t features;    /* sum of the columns' features */
     char *label;        /* name of the label's column, or NULL */
+    size_t label_place; /* columns before it */
     char **classes;     /* sorted: as numbers if all are numbers, else by bytes */
     size_t *class_rows; /* rows of each class; 0 where only rows of the fold that was held out have it */
     size_t class_count;

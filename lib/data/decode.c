@@ -30,11 +30,28 @@ static void put_whole(FILE *f, double value) {
     fwrite(at, 1, (size_t)(text + sizeof text - at), f);
 }
 
+/* With the decimals that the data have, as far as 7 digits reach: trailing zeros only where all values have them. */
+static void put_decimals(FILE *f, const gm_column *c, double value) {
+    char text[400]; /* 309 digits before the point */
+    const double size = fabs(value);
+    const int before = size < 10 ? 1 : 1 + (int)floor(log10(size)), left = before < 7 ? 7 - before : 0;
+    const int shown = c->decimals < left ? c->decimals : left;
+    int n = snprintf(text, sizeof text, "%.*f", shown, value);
+    if (strspn(text, "-0.") == (size_t)n && text[0] == '-') memmove(text, text + 1, (size_t)n--); /* no "-0.0" */
+    if (!c->padded && strchr(text, '.') != NULL) {
+        while (text[n - 1] == '0') n--;
+        if (text[n - 1] == '.') n--;
+    }
+    fwrite(text, 1, (size_t)n, f);
+}
+
 /* A float has a little more than 7 digits: an eighth would show where it was rounded (14.229999 for 14.23). */
 static void put_number(FILE *f, const gm_column *c, const gm_scale *scale, float feature) {
     const double value = gm_column_unscale(c, scale, feature);
-    if (c->integer && fabs(value) <= 0x1p53) {
+    if (c->integer && c->decimals <= 0 && fabs(value) <= 0x1p53) {
         put_whole(f, value);
+    } else if (c->decimals >= 0 && isfinite(value)) {
+        put_decimals(f, c, value);
     } else {
         fprintf(f, "%.7g", value == 0 ? 0 : value); /* no "-0" */
     }
@@ -48,22 +65,14 @@ static size_t largest(size_t n, const float *x) {
     return best;
 }
 
-/* Where the label stands among the columns: last, or, where they are known by their order, in its old place. */
-static size_t label_place(const gm_schema *s) {
-    size_t number = 0;
-    const bool placed = s->form.no_header && gm_parse_size(s->label + 1, 1, s->column_count + 1, &number);
-    return placed ? number - 1 : s->column_count;
-}
-
 void gm_decode_header(FILE *f, const gm_schema *s, bool labels) {
     if (s->form.no_header) return;
-    for (size_t i = 0; i < s->column_count; i++) {
+    const gm_column *c = s->columns;
+    const bool labelled = labels && s->label != NULL;
+    const size_t fields = s->column_count + (labelled ? 1 : 0);
+    for (size_t i = 0; i < fields; i++) {
         if (i > 0) putc(separator_of(s), f);
-        put_text(f, s, s->columns[i].name, false);
-    }
-    if (labels && s->label != NULL) {
-        putc(separator_of(s), f);
-        put_text(f, s, s->label, false);
+        put_text(f, s, labelled && i == s->label_place ? s->label : c++->name, false);
     }
     putc('\n', f);
 }
@@ -89,7 +98,7 @@ static void put_label(FILE *f, const gm_schema *s, int32_t label) {
 
 static void put_row(FILE *f, const gm_schema *s, const float *x, const int32_t *label) {
     const size_t fields = s->column_count + (label != NULL ? 1 : 0);
-    const size_t place = label != NULL ? label_place(s) : fields;
+    const size_t place = label != NULL ? s->label_place : fields;
     const gm_column *c = s->columns;
     for (size_t i = 0; i < fields; i++) {
         if (i > 0) putc(separator_of(s), f);

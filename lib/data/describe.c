@@ -45,6 +45,7 @@ static void put_column(FILE *f, const gm_column *c) {
     } else {
         fprintf(f, " numeric, %.6g to %.6g, mean %.6g, deviation %.6g", c->minimum, c->maximum, c->mean, c->deviation);
         if (c->missing > 0) fprintf(f, ", %zu missing", c->missing);
+        if (c->knot_count > 0) fprintf(f, ", %zu knots", c->knot_count);
     }
     putc('\n', f);
 }

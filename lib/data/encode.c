@@ -1,6 +1,7 @@
 /* encode.c: rows of text or bytes to features, as a schema says. */
 #include "encode.h"
 #include "csv_ahead.h"
+#include "quantile.h"
 #include "text.h"
 
 #include "../math/clones.h"
@@ -23,12 +24,14 @@ gm_affine gm_column_affine(const gm_column *c, const gm_scale *scale) {
 }
 
 float gm_column_scale(const gm_column *c, const gm_scale *scale, double value) {
+    if (scale->kind == GM_SCALE_QUANTILE) return gm_quantile_scale(c, value);
     return gm_affine_scale(gm_column_affine(c, scale), value);
 }
 
 double gm_column_unscale(const gm_column *c, const gm_scale *scale, float feature) {
     const gm_affine a = gm_column_affine(c, scale);
     double value = a.factor == 0 ? a.offset : a.offset + ((double)feature - a.base) / a.factor;
+    if (scale->kind == GM_SCALE_QUANTILE) value = gm_quantile_unscale(c, feature);
     if (c->integer) value = rint(value);
     if (value < c->minimum) value = c->minimum;
     if (value > c->maximum) value = c->maximum;
@@ -56,7 +59,7 @@ int gm_encoder_open(gm_encoder *n, const gm_schema *schema, gm_error *e) {
         k->categorical = c->categorical;
         k->indicator = c->missing > 0;
         k->affine = gm_column_affine(c, &schema->scale);
-        k->mean = gm_affine_scale(k->affine, c->mean);
+        k->mean = c->categorical ? 0 : gm_column_scale(c, &schema->scale, c->mean);
         n->expand = n->expand || k->categorical || k->indicator;
         if (add_words(&k->categories, c->categories, c->category_count, e) < 0) return -1;
     }
@@ -154,7 +157,8 @@ static int encode_number(gm_encoder *n, size_t column, const gm_field *field, fl
         return 0;
     }
     if (!number) return bad_number(&n->schema->columns[column], field, "not a number", e);
-    *cell = gm_affine_scale(k->affine, value);
+    const bool quantile = n->schema->scale.kind == GM_SCALE_QUANTILE;
+    *cell = quantile ? gm_quantile_scale(&n->schema->columns[column], value) : gm_affine_scale(k->affine, value);
     if (isfinite(*cell)) return 0;
     return bad_number(&n->schema->columns[column], field, "too large for a 32-bit float", e);
 }
@@ -254,6 +258,8 @@ static int check_pixels(const gm_schema *s, const gm_idx *idx, const char *file,
     char name[GM_VISIBLE], expected[32];
     size_t height, width;
     gm_idx_shape(idx, &height, &width);
+    if (s->scale.kind == GM_SCALE_QUANTILE)
+        return gm_fail(e, "%s: the scale of the model (data: %s) is not one of pictures", file, s->source);
     if (columns != s->column_count) {
         return gm_fail(e, "%s: pictures of %zu pixels; the model (data: %s) has %zu columns", file, columns, s->source,
                        s->column_count);

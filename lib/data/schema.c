@@ -17,6 +17,8 @@ void gm_schema_free(gm_schema *s) {
     for (size_t i = 0; s->columns != NULL && i < s->column_count; i++) {
         free_texts(s->columns[i].categories, s->columns[i].category_count);
         free(s->columns[i].name);
+        free(s->columns[i].knots);
+        free(s->columns[i].levels);
     }
     free(s->columns);
     free_texts(s->classes, s->class_count);
@@ -38,7 +40,7 @@ static bool parse_range(const char *text, gm_scale *scale) {
 }
 
 int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e) {
-    static const char *const words[] = {"none", "standard", "range", NULL};
+    static const char *const words[] = {"none", "standard", "range", "quantile", NULL};
     static const double bound = 1e30; /* so that features stay far inside a 32-bit float */
     gm_scale parsed = {GM_SCALE_NONE, 0, 0};
     char shown[GM_VISIBLE];
@@ -52,22 +54,26 @@ int gm_scale_parse(const char *text, gm_scale *scale, gm_error *e) {
         return gm_fail_usage(e, "scale 'range': two numbers belong here, as in range:-1,1");
     } else if (strcmp(text, "standard") == 0) {
         parsed.kind = GM_SCALE_STANDARD;
+    } else if (strcmp(text, "quantile") == 0) {
+        parsed.kind = GM_SCALE_QUANTILE;
     } else if (strcmp(text, "none") != 0) {
         const char *meant = gm_did_you_mean(text, words);
         gm_visible_text(text, shown);
         if (meant != NULL) return gm_fail_usage(e, "unknown scale '%s' (did you mean '%s'?)", shown, meant);
-        return gm_fail_usage(e, "unknown scale '%s'; there are none, standard, and range:LOW,HIGH", shown);
+        return gm_fail_usage(e, "unknown scale '%s'; there are none, standard, quantile, and range:LOW,HIGH", shown);
     }
     *scale = parsed;
     return 0;
 }
 
 char *gm_scale_text(const gm_scale *scale, char out[80]) {
+    static const char *const words[] = {
+        [GM_SCALE_NONE] = "none", [GM_SCALE_STANDARD] = "standard", [GM_SCALE_QUANTILE] = "quantile"};
     char low[32], high[32];
     if (scale->kind == GM_SCALE_RANGE) {
         snprintf(out, 80, "range:%s,%s", gm_format_f64(scale->low, low), gm_format_f64(scale->high, high));
     } else {
-        snprintf(out, 80, "%s", scale->kind == GM_SCALE_STANDARD ? "standard" : "none");
+        snprintf(out, 80, "%s", words[scale->kind]);
     }
     return out;
 }
@@ -160,10 +166,18 @@ static bool same_form(const gm_schema *a, const gm_schema *b) {
            same_texts(a->marks.items, a->marks.count, b->marks.items, b->marks.count);
 }
 
+static bool same_knots(const gm_column *a, const gm_column *b) {
+    if (a->knot_count != b->knot_count) return false;
+    for (size_t i = 0; i < a->knot_count; i++)
+        if (a->knots[i] != b->knots[i] || a->levels[i] != b->levels[i]) return false;
+    return true;
+}
+
 static bool same_column(const gm_column *a, const gm_column *b, gm_scale_kind scale) {
     if (strcmp(a->name, b->name) != 0 || a->categorical != b->categorical) return false;
     if ((a->missing > 0) != (b->missing > 0)) return false;
     if (a->categorical) return same_texts(a->categories, a->category_count, b->categories, b->category_count);
+    if (scale == GM_SCALE_QUANTILE) return same_knots(a, b);
     if (scale == GM_SCALE_RANGE) return a->minimum == b->minimum && a->maximum == b->maximum;
     return scale == GM_SCALE_NONE || (a->mean == b->mean && a->deviation == b->deviation);
 }

@@ -1,4 +1,5 @@
-/* schema_scan.c: describing a data file in one pass and in constant memory, but for the categories.
+/* schema_scan.c: describing a data file in one pass and in constant memory, but for the categories and, with the scale
+ * quantile, a bounded sample of each column.
  */
 #include "gm/data.h"
 #include "csv_ahead.h"
@@ -6,6 +7,7 @@
 #include "fold.h"
 #include "lookalike.h"
 #include "missing.h"
+#include "quantile.h"
 #include "source.h"
 #include "text.h"
 
@@ -24,6 +26,8 @@ typedef struct column_scan {
     bool integer;
     double minimum, maximum, mean, squares; /* squares: sum of (value - mean)^2 */
     gm_lexicon words;                       /* categories; marks of missing numbers while it is undecided */
+    int most_decimals, least_decimals;      /* of the values; -1: some have an exponent */
+    gm_reservoir reservoir;                 /* with the scale quantile */
     /* Of a column that is categorical because it began with a word, over all rows, held out or not. */
     bool forced; /* its kind was said: nothing is in doubt */
     size_t numbers, others;
@@ -39,7 +43,8 @@ typedef struct scan {
     char *label_name;     /* the same, as the first file has it */
     gm_lexicon names;     /* of the columns */
     column_scan *columns; /* [names.count] */
-    size_t label_place;
+    size_t label_place;   /* field of the file at hand */
+    size_t label_first;   /* the same of the first file */
     gm_lexicon classes;
     size_t *class_rows;
     size_t class_capacity;
@@ -51,7 +56,10 @@ typedef struct scan {
 } scan;
 
 static void scan_free(scan *s) {
-    for (size_t i = 0; s->columns != NULL && i < s->names.count; i++) gm_lexicon_free(&s->columns[i].words);
+    for (size_t i = 0; s->columns != NULL && i < s->names.count; i++) {
+        gm_lexicon_free(&s->columns[i].words);
+        gm_reservoir_free(&s->columns[i].reservoir);
+    }
     free(s->columns);
     free(s->label_name);
     gm_lexicon_free(&s->names);
@@ -108,6 +116,7 @@ static int match_label(scan *s, const gm_csv *csv, const char *file, gm_error *e
     if (at < 0) return gm_csv_no_column(csv, file, "label column", s->label, e);
     s->label_place = (size_t)at;
     if (s->columns != NULL) return 0;
+    s->label_first = s->label_place;
     const char *name = gm_csv_column(csv, (size_t)at);
     s->label_name = gm_copy_text(name, strlen(name), e);
     s->label = s->label_name;
@@ -130,6 +139,20 @@ static int match_columns(scan *s, const gm_csv *csv, const char *file, const cha
     const size_t wanted = s->names.count + (s->label != NULL ? 1 : 0);
     if (count != wanted) return gm_fail(e, "%s: %zu columns, %s has %zu", file, count, first, wanted);
     return 0;
+}
+
+/* Digits behind the point; -1 with an exponent. */
+static int decimals_of(const char *text, size_t n) {
+    const char *point = memchr(text, '.', n);
+    if (memchr(text, 'e', n) != NULL || memchr(text, 'E', n) != NULL) return -1;
+    return point != NULL ? (int)(n - 1 - (size_t)(point - text)) : 0;
+}
+
+static void add_decimals(column_scan *c, int decimals) {
+    const bool unknown = decimals < 0 || (c->values > 0 && c->most_decimals < 0);
+    if (c->values == 0 || decimals > c->most_decimals) c->most_decimals = decimals;
+    if (c->values == 0 || decimals < c->least_decimals) c->least_decimals = decimals;
+    if (unknown) c->most_decimals = -1;
 }
 
 static void add_number(column_scan *c, double value) {
@@ -221,8 +244,11 @@ static int add_value(column_scan *c, const scan *s, const gm_field *field, bool 
         return count_word(c, s, field, number, e) == 0 && (!wanted || add_category(c, field, e) == 0) ? 0 : -1;
     if (!number)
         return not_a_number(gm_visible(field->text, field->length, shown), gm_likeness_of(field->text), false, e);
-    if (wanted) add_number(c, value);
-    return 0;
+    if (!wanted) return 0;
+    add_decimals(c, decimals_of(field->text, field->length));
+    add_number(c, value);
+    const bool kept = s->choice->scale.kind == GM_SCALE_QUANTILE;
+    return kept ? gm_reservoir_add(&c->reservoir, (size_t)(c - s->columns), value, e) : 0;
 }
 
 static int add_class(scan *s, const char *text, size_t n, size_t rows, gm_error *e) {
@@ -298,7 +324,7 @@ static int scan_csv(scan *s, char *const *files, size_t file_count, int first_fd
 
 /* ---- the scan becomes a schema ---- */
 
-static int finish_column(column_scan *c, gm_column *out, gm_error *e) {
+static int finish_column(column_scan *c, bool quantile, gm_column *out, gm_error *e) {
     char shown[GM_VISIBLE];
     if (c->kind == CATEGORICAL) {
         const size_t count = c->words.count;
@@ -310,15 +336,18 @@ static int finish_column(column_scan *c, gm_column *out, gm_error *e) {
     }
     out->missing = c->missing;
     out->features = c->missing > 0 ? 2 : 1;
-    if (c->values == 0) return 0; /* nothing is known of it: the one value 0 */
+    out->decimals = c->values > 0 ? c->most_decimals : -1;
+    out->padded = out->decimals > 0 && c->least_decimals == c->most_decimals;
+    if (c->values == 0) return quantile ? gm_quantile_fit(&c->reservoir, out, e) : 0; /* the one value 0 */
     out->integer = c->integer;
     out->minimum = c->minimum;
     out->maximum = c->maximum;
     /* Rounding must not carry the mean outside. */
     out->mean = fmin(fmax(c->mean, c->minimum), c->maximum);
     out->deviation = sqrt(c->squares / (double)c->values);
-    if (isfinite(c->mean) && isfinite(out->deviation) && isfinite(out->maximum - out->minimum)) return 0;
-    return gm_fail(e, "column '%s': its numbers are too large to be scaled", gm_visible_text(out->name, shown));
+    if (!isfinite(c->mean) || !isfinite(out->deviation) || !isfinite(out->maximum - out->minimum))
+        return gm_fail(e, "column '%s': its numbers are too large to be scaled", gm_visible_text(out->name, shown));
+    return quantile ? gm_quantile_fit(&c->reservoir, out, e) : 0;
 }
 
 typedef struct class_item {
@@ -419,7 +448,8 @@ static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
         s->names.items[i].text = NULL;
     }
     for (size_t i = 0; i < out->column_count; i++) {
-        if (finish_column(&s->columns[i], &out->columns[i], e) < 0) return -1;
+        const bool quantile = out->scale.kind == GM_SCALE_QUANTILE;
+        if (finish_column(&s->columns[i], quantile, &out->columns[i], e) < 0) return -1;
         out->features += out->columns[i].features;
     }
     if (out->features > GM_FEATURES_MAX) {
@@ -427,6 +457,7 @@ static int finish_csv(scan *s, gm_schema *out, gm_error *e) {
     }
     if (s->label == NULL) return 0;
     out->label = gm_copy_text(s->label, strlen(s->label), e);
+    out->label_place = s->label_first;
     out->unlabelled = s->choice->unlabelled;
     return out->label != NULL ? finish_classes(s, out, e) : -1;
 }
@@ -497,6 +528,7 @@ static int finish_pixels(const pixel_scan *p, gm_schema *out, const char *label,
         out->columns[i] = (gm_column){
             .name = gm_copy_text(name, (size_t)length, e),
             .integer = true,
+            .decimals = 0,
             .maximum = 255, /* of every pixel, so that all are scaled alike */
             .mean = mean,
             .deviation = sqrt(fmax(0, (double)p->squares[i] / rows - mean * mean)),
@@ -531,11 +563,14 @@ static int describe_pictures(gm_schema *out, gm_idx *idx, const char *file, cons
     char shown[GM_VISIBLE];
     if (choice->categorical.count > 0 || choice->numeric.count > 0 || choice->marks != NULL)
         return gm_fail_usage(e, "%s: the columns of IDX files are numeric, and none is missing", file);
+    if (choice->scale.kind == GM_SCALE_QUANTILE)
+        return gm_fail_usage(e, "%s: the scale 'quantile' is for CSV files", file);
     if (choice->unlabelled) return gm_fail_usage(e, "%s: the rows of IDX files all have a class", file);
     if (label != NULL && !gm_idx_labelled(idx)) {
         return gm_fail(e, "%s: no file of labels ('%s') is among the IDX files", file, gm_visible_text(label, shown));
     }
     gm_idx_shape(idx, &out->height, &out->width);
+    out->label_place = gm_idx_columns(idx);
     p.sum = gm_new_zeroed(p.columns, sizeof *p.sum, e);
     p.squares = gm_new_zeroed(p.columns, sizeof *p.squares, e);
     int done = p.sum != NULL && p.squares != NULL ? scan_pixels(&p, idx, e) : -1;

@@ -1,17 +1,19 @@
 /* schema_value.c: a schema as a value of the model file, and back.
  *
  *   { source, rows, scale, features, columns: N, [names: N texts; absent for p0 p1 ...], minimum, maximum, mean,
- * deviation, integer, [missing]: N each, or one that holds for all, [categories: [{column, words}]], [label, classes,
- * class_rows, [unlabelled: true]], [height, width], [separator], [header: false], [marks], [held_out] }
+ * deviation, integer, [missing]: N each, or one that holds for all, [decimals, padded]: N each, or one, [categories:
+ * [{column, words}]], [knots: [{column, values, levels}]], [label, [label_place], classes, class_rows, [unlabelled:
+ * true]], [height, width], [separator], [header: false], [marks], [held_out] }
  *
- * What stands in brackets is left out where it says nothing: no missing numbers, a comma, a header, the usual
- * marks, no fold.
+ * What stands in brackets is left out where it says nothing: no missing numbers, another scale than quantile, a label
+ * behind all columns, a comma, a header, the usual marks, no fold.
  *
  * Pictures have hundreds of columns that differ in nothing but two numbers, so what columns share is written once.
  */
 #include "gm/schema.h"
 #include "text.h"
 #include "lexicon.h"
+#include "quantile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -69,18 +71,68 @@ static gm_value *statistic_value(const gm_schema *s, size_t which) {
     return array;
 }
 
-static gm_value *integer_value(const gm_schema *s) {
+/* A truth of each column, at `offset` in it. */
+static bool truth_of(const gm_column *c, size_t offset) {
+    return *(const bool *)((const char *)c + offset);
+}
+
+static gm_value *truth_value(const gm_schema *s, size_t offset) {
     bool same = true;
-    for (size_t i = 1; i < s->column_count; i++) same = same && s->columns[i].integer == s->columns[0].integer;
-    if (same) return gm_value_bool(s->columns[0].integer);
+    for (size_t i = 1; i < s->column_count; i++)
+        same = same && truth_of(&s->columns[i], offset) == truth_of(&s->columns[0], offset);
+    if (same) return gm_value_bool(truth_of(&s->columns[0], offset));
     gm_value *array = gm_value_array();
     for (size_t i = 0; array != NULL && i < s->column_count; i++) {
-        if (gm_array_push(array, gm_value_bool(s->columns[i].integer)) < 0) {
+        if (gm_array_push(array, gm_value_bool(truth_of(&s->columns[i], offset))) < 0) {
             gm_value_free(array);
             return NULL;
         }
     }
     return array;
+}
+
+static gm_value *decimals_value(const gm_schema *s) {
+    bool same = true;
+    for (size_t i = 1; i < s->column_count; i++) same = same && s->columns[i].decimals == s->columns[0].decimals;
+    if (same) return gm_value_int(s->columns[0].decimals);
+    gm_value *array = gm_value_array();
+    for (size_t i = 0; array != NULL && i < s->column_count; i++) {
+        if (gm_array_push(array, gm_value_int(s->columns[i].decimals)) < 0) {
+            gm_value_free(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static gm_value *numbers_value(const double *numbers, size_t count) {
+    gm_value *array = gm_value_array();
+    for (size_t i = 0; array != NULL && i < count; i++) {
+        if (gm_array_push(array, gm_value_float(numbers[i])) < 0) {
+            gm_value_free(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static int set_knots(const gm_schema *s, gm_value *map) {
+    gm_value *all = gm_value_array();
+    if (s->scale.kind != GM_SCALE_QUANTILE) {
+        gm_value_free(all);
+        return 0;
+    }
+    if (gm_map_set(map, "knots", all) < 0) return -1;
+    for (size_t i = 0; i < s->column_count; i++) {
+        const gm_column *c = &s->columns[i];
+        if (c->categorical) continue;
+        gm_value *one = gm_value_map();
+        if (gm_array_push(all, one) < 0) return -1;
+        if (gm_map_set(one, "column", gm_value_int((int64_t)i)) < 0) return -1;
+        if (gm_map_set(one, "values", numbers_value(c->knots, c->knot_count)) < 0) return -1;
+        if (gm_map_set(one, "levels", numbers_value(c->levels, c->knot_count)) < 0) return -1;
+    }
+    return 0;
 }
 
 /* Nothing to say: 0 for all. */
@@ -146,6 +198,8 @@ static int set_classes(const gm_schema *s, gm_value *map) {
         if (gm_array_push(rows, gm_value_int((int64_t)s->class_rows[i])) < 0) return -1;
     }
     if (gm_map_set(map, "label", gm_value_text(s->label)) < 0) return -1;
+    const bool last = s->label_place == s->column_count;
+    if (!last && gm_map_set(map, "label_place", gm_value_int((int64_t)s->label_place)) < 0) return -1;
     if (s->unlabelled && gm_map_set(map, "unlabelled", gm_value_bool(true)) < 0) return -1;
     return gm_map_set(map, "classes", texts_value(s->classes, s->class_count));
 }
@@ -161,8 +215,10 @@ static int set_all(const gm_schema *s, gm_value *map) {
     for (size_t i = 0; i < STATISTICS; i++) {
         if (gm_map_set(map, statistic_names[i], statistic_value(s, i)) < 0) return -1;
     }
-    if (gm_map_set(map, "integer", integer_value(s)) < 0) return -1;
-    if (set_missing(s, map) < 0 || set_form(s, map) < 0) return -1;
+    if (gm_map_set(map, "integer", truth_value(s, offsetof(gm_column, integer))) < 0) return -1;
+    if (gm_map_set(map, "decimals", decimals_value(s)) < 0) return -1;
+    if (gm_map_set(map, "padded", truth_value(s, offsetof(gm_column, padded))) < 0) return -1;
+    if (set_missing(s, map) < 0 || set_form(s, map) < 0 || set_knots(s, map) < 0) return -1;
     if (set_categories(s, map) < 0 || set_classes(s, map) < 0) return -1;
     if (s->height == 0) return 0;
     if (gm_map_set(map, "height", gm_value_int((int64_t)s->height)) < 0) return -1;
@@ -267,15 +323,73 @@ static int get_statistic(gm_schema *s, const gm_value *map, size_t which, gm_err
     return 0;
 }
 
-static int get_integer(gm_schema *s, const gm_value *map, gm_error *e) {
-    const gm_value *v = gm_map_get(map, "integer");
+static int get_truth(gm_schema *s, const gm_value *map, const char *key, size_t offset, gm_error *e) {
+    const gm_value *v = gm_map_get(map, key);
     const bool array = v != NULL && v->kind == GM_ARRAY;
     if (v == NULL || (array && v->length != s->column_count))
-        return gm_fail(e, "'integer' is missing or of a wrong length");
+        return gm_fail(e, "'%s' is missing or of a wrong length", key);
     for (size_t i = 0; i < s->column_count; i++) {
         const gm_value *one = array ? v->items[i] : v;
-        if (one->kind != GM_BOOL) return gm_fail(e, "'integer': neither true nor false for column %zu", i);
-        s->columns[i].integer = one->boolean;
+        if (one->kind != GM_BOOL) return gm_fail(e, "'%s': neither true nor false for column %zu", key, i);
+        *(bool *)((char *)&s->columns[i] + offset) = one->boolean;
+    }
+    return 0;
+}
+
+static int get_decimals(gm_schema *s, const gm_value *map, gm_error *e) {
+    const gm_value *v = gm_map_get(map, "decimals");
+    const bool array = v != NULL && v->kind == GM_ARRAY;
+    for (size_t i = 0; v == NULL && i < s->column_count; i++) s->columns[i].decimals = -1;
+    if (v == NULL) return 0;
+    if (array && v->length != s->column_count) return gm_fail(e, "'decimals' is of a wrong length");
+    for (size_t i = 0; i < s->column_count; i++) {
+        const gm_value *one = array ? v->items[i] : v;
+        if (one->kind != GM_INT || one->integer < -1 || one->integer > GM_DECIMALS_MAX)
+            return gm_fail(e, "'decimals': no number of digits for column %zu", i);
+        s->columns[i].decimals = (int)one->integer;
+    }
+    return 0;
+}
+
+static double *copy_numbers(const gm_value *v, size_t count, gm_error *e) {
+    double *numbers = gm_new(count, sizeof *numbers, e);
+    for (size_t i = 0; numbers != NULL && i < count; i++) {
+        if (finite_number(v->items[i], &numbers[i])) continue;
+        gm_fail(e, "'knots': item %zu is no finite number", i);
+        free(numbers);
+        return NULL;
+    }
+    return numbers;
+}
+
+static int get_column_knots(gm_schema *s, const gm_value *one, gm_error *e) {
+    const gm_value *values = gm_map_get(one, "values"), *levels = gm_map_get(one, "levels");
+    size_t at = 0;
+    if (get_size(one, "column", 0, (int64_t)s->column_count - 1, &at, e) < 0) return -1;
+    gm_column *c = &s->columns[at];
+    if (c->knots != NULL) return gm_fail(e, "'knots': column %zu comes twice", at);
+    if (values == NULL || levels == NULL || values->kind != GM_ARRAY || levels->kind != GM_ARRAY ||
+        values->length != levels->length || values->length > GM_KNOTS_MAX)
+        return gm_fail(e, "'knots': column %zu has no values and levels that fit", at);
+    c->knots = copy_numbers(values, values->length, e);
+    c->levels = c->knots != NULL ? copy_numbers(levels, levels->length, e) : NULL;
+    c->knot_count = values->length;
+    return c->levels != NULL ? 0 : -1;
+}
+
+/* Each numeric column has knots if the scale needs them. */
+static int get_knots(gm_schema *s, const gm_value *map, gm_error *e) {
+    const gm_value *all = gm_map_get(map, "knots");
+    const bool quantile = s->scale.kind == GM_SCALE_QUANTILE;
+    if (!quantile && all == NULL) return 0;
+    if (!quantile || all == NULL || all->kind != GM_ARRAY)
+        return gm_fail(e, "'knots' and the scale contradict each other");
+    for (size_t i = 0; i < all->length; i++)
+        if (get_column_knots(s, all->items[i], e) < 0) return -1;
+    for (size_t i = 0; i < s->column_count; i++) {
+        const gm_column *c = &s->columns[i];
+        if (c->categorical != (c->knots == NULL)) return gm_fail(e, "'knots' do not fit column %zu", i);
+        if (!c->categorical && gm_quantile_check(c, i, e) < 0) return -1;
     }
     return 0;
 }
@@ -374,6 +488,10 @@ static int get_classes(gm_schema *s, const gm_value *map, gm_error *e) {
     if (label == NULL) return classes != NULL || rows != NULL ? gm_fail(e, "classes without a label") : 0;
     s->label = copy_text(label, "label", 1, GM_COLUMN_NAME_MAX, e);
     if (s->label == NULL) return -1;
+    s->label_place = s->column_count;
+    if (gm_map_get(map, "label_place") != NULL &&
+        get_size(map, "label_place", 0, (int64_t)s->column_count, &s->label_place, e) < 0)
+        return -1;
     if (unlabelled != NULL && unlabelled->kind != GM_BOOL) return gm_fail(e, "'unlabelled' is neither true nor false");
     s->unlabelled = unlabelled != NULL && unlabelled->boolean;
     for (size_t i = 0; i < s->column_count; i++) {
@@ -424,8 +542,11 @@ static int get_all(gm_schema *s, const gm_value *map, gm_error *e) {
     for (size_t i = 0; i < STATISTICS; i++) {
         if (get_statistic(s, map, i, e) < 0) return -1;
     }
-    if (get_integer(s, map, e) < 0 || get_missing(s, map, e) < 0 || get_form(s, map, e) < 0) return -1;
-    if (get_categories(s, map, e) < 0 || check_columns(s, features, e) < 0) return -1;
+    if (get_truth(s, map, "integer", offsetof(gm_column, integer), e) < 0) return -1;
+    if (get_decimals(s, map, e) < 0) return -1;
+    if (gm_map_get(map, "padded") != NULL && get_truth(s, map, "padded", offsetof(gm_column, padded), e) < 0) return -1;
+    if (get_missing(s, map, e) < 0 || get_form(s, map, e) < 0 || get_categories(s, map, e) < 0) return -1;
+    if (check_columns(s, features, e) < 0 || get_knots(s, map, e) < 0) return -1;
     return get_classes(s, map, e) < 0 ? -1 : get_shape(s, map, e);
 }
 

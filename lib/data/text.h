@@ -11,6 +11,7 @@
 #define GM_COLUMN_NAME_MAX ((size_t)256)    /* bytes in a column's name */
 #define GM_CATEGORY_TEXT_MAX ((size_t)1024) /* bytes in a category or a class */
 
+#define GM_DECIMALS_MAX 1048576 /* digits behind a number's point: a field has no more bytes */
 #define GM_EMPTY_LABEL "empty; a class belongs here (gm-init --unlabelled takes rows without one)"
 
 /* The part of a path behind its last slash. */

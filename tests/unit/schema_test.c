@@ -25,6 +25,9 @@ static void test_scale_words(void) {
     }
     CHECK(gm_scale_parse("standart", &s, &e) == -1);
     CHECK_TEXT(e.text, "unknown scale 'standart' (did you mean 'standard'?)");
+    CHECK(gm_scale_parse("quantile", &s, &e) == 0 && s.kind == GM_SCALE_QUANTILE);
+    CHECK_TEXT(gm_scale_text(&s, text), "quantile");
+    CHECK(gm_scale_parse("quantile:2", &s, &e) == -1 && e.usage);
 }
 
 static void test_scan_wine(void) {
@@ -403,6 +406,74 @@ static void test_column_scaling(void) {
     CHECK(gm_column_unscale(&integer, &none, 2.6f) == 3 && gm_column_unscale(&integer, &none, 31) == 30);
 }
 
+/* 0, which every second row has, is an atom; so is 7 at the end. */
+static void test_quantile_atoms(void) {
+    FILE *f = fopen("q.csv", "w");
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    fputs("a,b,c,kind\n", f);
+    for (int i = 0; i < 100; i++)
+        fprintf(f, "%d,%d.%02d,%s,%s\n",
+                i % 2    ? 0
+                : i < 80 ? i
+                         : 100,
+                i / 10, i % 10, i == 3 ? "" : "2.50", i < 50 ? "x" : "y");
+    fclose(f);
+    gm_schema *s = schema_of("q.csv", "kind", "quantile");
+    if (s == NULL) return;
+    const gm_column *a = &s->columns[0], *b = &s->columns[1], *c = &s->columns[2];
+    /* 51 rows are 0: the jump from 0 to 0.51, whose middle is 0.255; 10 rows are 100 */
+    CHECK(gm_column_scale(a, &s->scale, 0) == (float)(2 * 0.255 - 1) &&
+          gm_column_scale(a, &s->scale, -5) == (float)(2 * 0.255 - 1));
+    CHECK(gm_column_scale(a, &s->scale, 100) == (float)(2 * 0.95 - 1) &&
+          gm_column_scale(a, &s->scale, 1e9) == (float)(2 * 0.95 - 1));
+    for (float x = -1.5f; x < 0.019f; x += 0.01f) CHECK(gm_column_unscale(a, &s->scale, x) == 0);
+    for (float x = 0.81f; x < 2; x += 0.01f) CHECK(gm_column_unscale(a, &s->scale, x) == 100);
+    for (int value = 2; value < 80; value += 2) {
+        const float x = gm_column_scale(a, &s->scale, value);
+        CHECK(x > 0 && x < 0.8f && gm_column_unscale(a, &s->scale, x) == value);
+    }
+    /* different values everywhere: their ranks */
+    CHECK(b->knot_count == 100 && gm_column_scale(b, &s->scale, 3.05) == (float)(2 * 0.355 - 1));
+    CHECK(gm_column_unscale(b, &s->scale, gm_column_scale(b, &s->scale, 3.05)) == 3.05);
+    CHECK_NEAR(gm_column_unscale(b, &s->scale, gm_column_scale(b, &s->scale, 3.053)), 3.053, 1e-6);
+    /* one value only, and missing */
+    CHECK(c->features == 2 && gm_column_scale(c, &s->scale, 2.5) == 0 && gm_column_unscale(c, &s->scale, 0.9f) == 2.5);
+    CHECK(isnan(gm_column_unscale(b, &s->scale, NAN)));
+    CHECK(c->decimals == 2 && c->padded && b->decimals == 2 && a->decimals == 0);
+    gm_schema_free(s);
+}
+
+/* More values than are kept: the features are still uniform, the ends exact, and the same each time. */
+static void test_quantile_sample(void) {
+    enum { ROWS = 60000 };
+    FILE *f = fopen("q.csv", "w");
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    fputs("a\n", f);
+    for (int i = 0; i < ROWS; i++) {
+        const double u = (double)(i * 7919 % ROWS) / ROWS;
+        fprintf(f, "%.9g\n", i % 4 == 0 ? 0 : u < 0.5 ? exp(6 * u) : 1e6 * u);
+    }
+    fclose(f);
+    gm_schema *s = schema_of("q.csv", NULL, "quantile"), *again = schema_of("q.csv", NULL, "quantile");
+    if (s == NULL || again == NULL) return;
+    const gm_column *a = &s->columns[0];
+    CHECK(gm_schema_encodes_alike(s, again) && a->knot_count <= 512 && a->knot_count > 200);
+    CHECK(a->knots[0] == 0 && a->knots[a->knot_count - 1] == a->maximum && a->maximum > 9.9e5);
+    CHECK_NEAR(a->levels[1], 0.25, 0.015); /* the atom's share */
+    size_t tenths[10] = {0};
+    for (int i = 0; i < ROWS; i++) {
+        const double u = (double)(i * 7919 % ROWS) / ROWS, value = i % 4 == 0 ? 0 : u < 0.5 ? exp(6 * u) : 1e6 * u;
+        const float x = gm_column_scale(a, &s->scale, value);
+        if (value > 0) tenths[(size_t)((x + 1) * 5)]++;
+        CHECK_NEAR(gm_column_unscale(a, &s->scale, x), value, 1e-3 * (1 + value));
+    }
+    for (size_t i = 3; i < 9; i++) CHECK_NEAR((double)tenths[i] / ROWS, 0.1, 0.01);
+    gm_schema_free(again);
+    gm_schema_free(s);
+}
+
 /* Reads a CSV, encodes and decodes it by its own schema, and compares with the file. */
 static void round_trip(const char *file, const char *label, const char *scale) {
     gm_schema *s = schema_of(file, label, scale);
@@ -474,8 +545,8 @@ static void test_decode(void) {
     const float x[] = {0.75f, 0.2f, 0.9f, -2.6f, 9, 0.6f, 0.5f, 12.4f, -0.0f, 0, 0, 0};
     const int32_t y[] = {0, 1, 7};
     CHECK_TEXT(decoded(s, 3, x, y),
-               "\"a,1\",word,n,kind\n0.75,z,-3,\"the \"\"one\"\"\"\n1.5,\"x, y\",12,two\n0.5,\"x, y\",0,7\n");
-    CHECK_TEXT(decoded(s, 1, x, NULL), "\"a,1\",word,n\n0.75,z,-3\n");
+               "\"a,1\",word,n,kind\n0.8,z,-3,\"the \"\"one\"\"\"\n1.5,\"x, y\",12,two\n0.5,\"x, y\",0,7\n");
+    CHECK_TEXT(decoded(s, 1, x, NULL), "\"a,1\",word,n\n0.8,z,-3\n");
     gm_schema_free(s);
 }
 
@@ -512,6 +583,9 @@ static bool same_column(const gm_column *a, const gm_column *b) {
     bool same = same_text(a->name, b->name) && a->categorical == b->categorical && a->integer == b->integer;
     same = same && a->minimum == b->minimum && a->maximum == b->maximum && a->mean == b->mean &&
            a->deviation == b->deviation;
+    same = same && a->decimals == b->decimals && a->padded == b->padded && a->knot_count == b->knot_count;
+    for (size_t i = 0; same && i < a->knot_count; i++)
+        same = a->knots[i] == b->knots[i] && a->levels[i] == b->levels[i];
     same = same && a->missing == b->missing && a->category_count == b->category_count && a->features == b->features;
     for (size_t i = 0; same && i < a->category_count; i++) same = same_text(a->categories[i], b->categories[i]);
     return same;
@@ -585,6 +659,13 @@ static void test_value_keys(void) {
     gm_schema_free(s);
 }
 
+static gm_value *knots_value(int64_t column, gm_value *values, gm_value *levels) {
+    gm_value *all = gm_value_array(), *one = gm_value_map();
+    CHECK(gm_array_push(all, one) == 0 && gm_map_set(one, "column", gm_value_int(column)) == 0);
+    CHECK(gm_map_set(one, "values", values) == 0 && gm_map_set(one, "levels", levels) == 0);
+    return all;
+}
+
 /* What is not in the value's favour: each change must be refused. */
 static void refuse(const gm_value *good, const char *key, gm_value *child) {
     gm_error e = {.text = ""};
@@ -641,6 +722,49 @@ static void test_value_refusals(void) {
     gm_value_free(v);
 }
 
+static gm_value *three_numbers(double a, double b, double c) {
+    gm_value *array = gm_value_array();
+    CHECK(gm_array_push(array, gm_value_float(a)) == 0 && gm_array_push(array, gm_value_float(b)) == 0);
+    CHECK(gm_array_push(array, gm_value_float(c)) == 0);
+    return array;
+}
+
+/* Knots must be few, finite, sorted, and there where the scale needs them. */
+static void test_value_knots(void) {
+    put_text("k.csv", "a,word\n1,x\n2,y\n4,z\n");
+    gm_schema *s = schema_of("k.csv", NULL, "quantile");
+    gm_error e;
+    if (s == NULL) return;
+    there_and_back(s);
+    gm_value *v = gm_schema_value(s, &e);
+    gm_schema_free(s);
+    gm_value *good = gm_value_copy(v);
+    CHECK(gm_map_set(good, "knots", knots_value(0, three_numbers(1, 2, 4), three_numbers(0, 0.5, 1))) == 0);
+    s = gm_schema_parse(good, &e);
+    CHECK(s != NULL && s->columns[0].knot_count == 3);
+    gm_schema_free(s);
+    gm_value_free(good);
+    refuse(v, "knots", NULL);
+    refuse(v, "knots", gm_value_array());
+    refuse(v, "knots", gm_value_int(3));
+    refuse(v, "scale", gm_value_text("standard"));
+    refuse(v, "knots", knots_value(1, three_numbers(1, 2, 4), three_numbers(0, 0.5, 1)));
+    refuse(v, "knots", knots_value(2, three_numbers(1, 2, 4), three_numbers(0, 0.5, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 2, 4), numbers(2, 0)));
+    refuse(v, "knots", knots_value(0, gm_value_array(), gm_value_array()));
+    refuse(v, "knots", knots_value(0, numbers(600, 1), numbers(600, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 5, 4), three_numbers(0, 0.5, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, NAN, 4), three_numbers(0, 0.5, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(0, 2, 4), three_numbers(0, 0.5, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 2, 5), three_numbers(0, 0.5, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 1, 4), three_numbers(0.2, 0.2, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 2, 4), three_numbers(-0.1, 0.5, 1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 2, 4), three_numbers(0, 0.5, 1.1)));
+    refuse(v, "knots", knots_value(0, three_numbers(1, 2, 4), three_numbers(0, 0.6, 0.5)));
+    refuse(v, "knots", knots_value(0, gm_value_text("x"), three_numbers(0, 0.6, 0.5)));
+    gm_value_free(v);
+}
+
 static void test_value_contents(void) {
     gm_schema *s = schema_of(files_wine, "cultivar", "standard");
     gm_error e;
@@ -681,6 +805,13 @@ static void test_value_contents(void) {
     refuse(v, "separator", gm_value_text("\""));
     refuse(v, "held_out", gm_value_text("6/5"));
     refuse(v, "held_out", gm_value_int(1));
+    refuse(v, "decimals", gm_value_int(-2));
+    refuse(v, "decimals", gm_value_float(1));
+    refuse(v, "decimals", counts(12, 0));
+    refuse(v, "padded", gm_value_int(1));
+    refuse(v, "unlabelled", gm_value_int(1));
+    refuse(v, "label_place", gm_value_int(14));
+    refuse(v, "label_place", gm_value_int(-1));
     refuse(v, "marks", gm_value_text("x"));
     refuse(v, "marks", three_texts("x", "y", "x"));
     CHECK(gm_schema_parse(NULL, &e) == NULL);
@@ -709,6 +840,8 @@ int main(void) {
     RUN(test_classes);
     RUN(test_column_scaling);
     RUN(test_round_trips);
+    RUN(test_quantile_atoms);
+    RUN(test_quantile_sample);
     RUN(test_decode);
     RUN(test_decode_forms);
     RUN(test_decode_lone_empty);
@@ -716,6 +849,7 @@ int main(void) {
     RUN(test_value_keys);
     RUN(test_value_refusals);
     RUN(test_value_contents);
+    RUN(test_value_knots);
     files_leave();
     return check_done();
 }
