@@ -115,12 +115,13 @@ use_debian_python() {
 
     gm-init -o softmax.gm --data two.csv --label species features dense:classes:softmax
     gm-init -o scores.gm --data two.csv --label species features dense:classes
-    gm-init -o auto.gm --data two.csv --label species features dense:features
+    gm-init -o auto.gm --data two.csv --label species --scale range:0,1 features dense:features
+    gm-init -o vae.gm --data two.csv --label species features dense:4 gaussian:2 dense:features:sigmoid
     gm-init -o told.gm --data two.csv --label species features+classes dense:1
-    gm-batch -m D.gm two.csv | gm-noise --dim 4 -o fake >batch.gmt
+    gm-batch -m auto.gm two.csv | gm-noise --dim 4 -o fake | gm-noise --dim 4 -o z >batch.gmt
     while read -r loss; do
         fits=
-        for model in D softmax scores auto told; do
+        for model in D softmax scores auto told vae; do
             if gm-grad -m $model.gm --loss "$loss" <batch.gmt >/dev/null 2>&1; then fits=$model; fi
         done
         count=$((count + 1))

@@ -18,10 +18,8 @@ typedef enum gm_purpose {
     GM_PURPOSE_FOLD = 5,     /* stream: number of the class, by first appearance; step: the block of its rows */
     GM_PURPOSE_RFF = 6,      /* stream: number of the layer; step 0: weights, 1: phases */
     GM_PURPOSE_GAUSSIAN = 7, /* stream: number of the layer; step: of the record */
-    GM_PURPOSE_PENALTY = 8   /* stream: number of the gp term among gp terms; step: of the record */
-=======
-GM_PURPOSE_RESERVOIR = 9 /* stream: number of the column; step 0 */
->>>>>>> tables
+    GM_PURPOSE_PENALTY = 8,  /* stream: number of the gp term among gp terms; step: of the record */
+    GM_PURPOSE_RESERVOIR = 9 /* stream: number of the column; step 0 */
 } gm_purpose;
 
 typedef struct gm_rng {

@@ -1,0 +1,198 @@
+# Generative models: layers that draw and layers with statistics, VAEs of one model and of two, penalties, classes that are known.
+load helpers
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    cp "$BATS_TEST_DIRNAME"/../examples/data/*.csv .
+}
+
+known=(--data digits.csv --label digit --scale range:0,1)
+
+init_vae() { # MODEL
+    gm-init -o "$1" --name V -s 1 "${known[@]}" features dense:48:relu dense:16 gaussian:8 dense:48:relu dense:features:sigmoid >/dev/null
+}
+
+# A VAE that is told the class, with batchnorm, and a Wasserstein GAN with spectral layers, batchnorm, an average and the penalty's
+# second derivatives, one behind the other in one pipeline.
+init_all() { # SUFFIX
+    gm-init -o "V$1.gm" --name V -s 1 "${known[@]}" features+classes dense:48:relu batchnorm dense:16 gaussian:8+classes \
+        dense:48:gelu batchnorm dense:features:sigmoid >/dev/null
+    gm-init -o "G$1.gm" --name G -s 2 "${known[@]}" --optimizer adam:lr=2e-4,beta1=0.5,ema=0.99 \
+        10 dense:32 batchnorm dense:48:leaky dense:features:sigmoid >/dev/null
+    gm-init -o "D$1.gm" --name D -s 3 "${known[@]}" --optimizer adam:lr=2e-4,beta1=0.5,accumulate=2 \
+        features dense:48:gelu:spectral dropout:0.2 dense:32:softplus dense:1 >/dev/null
+}
+
+line() { # SUFFIX STEPS
+    echo "gm-batch -b 100 --train V$1.gm,G$1.gm,D$1.gm -n $2 -s 3 digits.csv |
+        gm-grad -m V$1.gm --loss 'bernoulli([x,y],x) + 0.5*kl([x,y])' | gm-step -m V$1.gm |
+        gm-noise --dim 10 | gm-forward -m G$1.gm -i z -o fake |
+        gm-grad -m D$1.gm --loss 'mean(fake) - mean(x) + 10*gp(x,fake)' | gm-step -m D$1.gm --clip-norm 5 |
+        gm-grad -m D$1.gm --loss '-mean(fake)' --input-grad fake --no-param-grad --every 2 |
+        gm-grad -m G$1.gm -i z --upstream fake --loss '1e-4*l2()' --every 2 | gm-step -m G$1.gm --every 2 | gm-log -q -o run$1.csv"
+}
+pipes() { bash -euo pipefail -c "$(line "$1" "$2")"; }
+
+@test "equal bits: pipes, gm-pipe, one and two threads, killed and resumed" {
+    local way tries=0
+    for way in a b c d; do init_all $way; done
+    pipes a 200
+    gm-pipe "$(line b 200)"
+    gm-pipe -j 2 "$(line c 200)"
+    while [ "$(gm-show --step Gd.gm)" -lt 200 ]; do
+        setsid bash -euo pipefail -c "$(line d 200)" &>/dev/null &
+        sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
+        if [ $((tries++)) -lt 8 ]; then kill -KILL -- "-$!" 2>/dev/null || true; fi
+        wait $! || true
+    done
+    [ "$tries" -ge 2 ]
+    for way in b c d; do
+        for model in V G D; do gm_same_model ${model}a.gm $model$way.gm; done
+    done
+    cmp runa.csv runb.csv
+    cmp runa.csv runc.csv
+    # statistics moved, and checkpoints hold them
+    gm-save Ga.gm >G.gmt
+    gm_tensor G.gmt 1.mean | awk '$1 != 0 { n++ } END { exit n < 32 }'
+    gm-init -o R.gm --from G.gmt
+    gm_same_model Ga.gm R.gm
+}
+
+@test "a VAE of two models, the gradient crossing the pipe, takes the very steps of one model" {
+    init_vae V.gm
+    gm-save V.gm >V.gmt
+    gm-init -o E.gm --name E --from V.gmt --layers 0-2
+    gm-init -o P.gm --name P --from V.gmt --layers 3-4
+    # the same random numbers for the latent variables: they are of the seed, which both keep
+    gm-batch -b 100 --train V.gm -n 100 digits.csv | gm-grad -m V.gm --loss 'bernoulli(x,x) + kl(x)' | gm-step -m V.gm | gm-log -q -o one.csv
+    gm-batch -b 100 --train E.gm,P.gm -n 100 digits.csv | gm-forward -m E.gm -i x -o z |
+        gm-grad -m P.gm --loss 'bernoulli(z,x)' --input-grad z | gm-step -m P.gm |
+        gm-grad -m E.gm -i x --upstream z --loss 'kl(x)' | gm-step -m E.gm | gm-log -q -o two.csv
+    gm-save V.gm >V.gmt
+    gm-save E.gm >E.gmt
+    gm-save P.gm >P.gmt
+    for pair in 0.W:E:0.W 1.b:E:1.b 0.W/m:E:0.W/m 3.W:P:0.W 4.W:P:1.W 4.b/v:P:1.b/v; do
+        IFS=: read -r mine model theirs <<<"$pair"
+        gm_assert_equal "$(gm_tensor V.gmt "$mine" | cksum)" "$(gm_tensor $model.gmt "$theirs" | cksum)"
+    done
+    # the encoder's loss is that of both together
+    tail -n 1 one.csv | cut -d, -f2 >one
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "loss/E") at = i } END { print $at }' two.csv >two
+    gm_assert_close one two 1e-5
+}
+
+@test "layers that are run one stretch after the other are the whole network" {
+    init_vae V.gm
+    gm-batch -b 20 -m V.gm digits.csv | gm-forward -m V.gm -o whole | gm-forward -m V.gm --layers 0-2 -o z |
+        gm-forward -m V.gm --layers 3-4 -i z -o parts >s.gmt
+    gm_tensor s.gmt whole | cksum >whole
+    gm_tensor s.gmt parts | cksum | cmp - whole
+    gm_assert_equal "$(gm-show s.gmt | head -n 1 | grep -c 'z <f4 20×8')" 1
+    gm_assert_fails 2 "--layers: '3-5' is no FIRST-LAST within 0-4, the model's layers" gm-forward -m V.gm --layers 3-5
+    gm_assert_fails 2 "--layers: '4-3' is no FIRST-LAST" gm-forward -m V.gm --layers 4-3
+    gm_assert_fails 2 "--layers goes with --from" gm-init -o X.gm --layers 0-1 4 dense:2
+    gm-save V.gm >V.gmt
+    gm_assert_fails 2 "the last layer must be dense or gaussian" gm-init -o X.gm --from <(gm-init -o B.gm 4 dense:2 batchnorm dense:2 >&2; gm-save B.gm) --layers 0-1
+}
+
+@test "records with a step draw, others do not; the held-out bound is an average over draws" {
+    init_vae V.gm
+    gm-batch -b 50 -m V.gm digits.csv | gm-forward -m V.gm --layers 0-2 -o a | gm-forward -m V.gm --layers 0-1 -o both >s.gmt
+    gm_tensor s.gmt a | head -n 8 >drawn
+    gm-show --csv both s.gmt | awk -F, 'NR == 2 { for (i = 1; i <= 8; i++) print $i }' | cmp - drawn
+    gm-batch -b 50 --train V.gm -n 1 digits.csv | gm-forward -m V.gm --layers 0-2 -o a | gm-forward -m V.gm --layers 0-1 -o both >s.gmt
+    gm_tensor s.gmt a | head -n 8 >drawn
+    run ! cmp -s <(gm-show --csv both s.gmt | awk -F, 'NR == 2 { for (i = 1; i <= 8; i++) print $i }') drawn
+    gm-batch -b 600 -m V.gm digits.csv | gm-grad -m V.gm --loss 'bernoulli(x,x) + kl(x)' --no-param-grad >a.gmt
+    gm-batch -b 600 -m V.gm digits.csv | gm-grad -m V.gm --loss 'bernoulli(x,x) + kl(x)' --no-param-grad >b.gmt
+    cmp a.gmt b.gmt
+    gm_assert_equal "$(gm_scalar a.gmt loss/V | awk '$1 > 20 && $1 < 80' | wc -l)" 3
+}
+
+@test "batchnorm: the running moments are those of NumPy; without training they are used" {
+    gm-init -o B.gm -s 4 --data iris.csv --label species features batchnorm dense:classes:softmax >/dev/null
+    gm-batch -b 50 --train B.gm -n 3 iris.csv >batches.gmt
+    gm-grad -m B.gm --loss 'ce(x,y)' <batches.gmt | gm-step -m B.gm >/dev/null
+    gm-save B.gm >B.gmt
+    gm_tensor B.gmt 0.mean >mean
+    gm_tensor B.gmt 0.variance >variance
+    for record in 0 1 2; do gm-show --csv x batches.gmt | tail -n +2 | sed -n "$((record * 50 + 1)),$((record * 50 + 50))p" >x$record; done
+    gm_python - <<'PY'
+import numpy as np
+mean, variance = np.zeros(4), np.ones(4)
+for k in range(3):
+    x = np.loadtxt("x%d" % k, delimiter=",")
+    mean, variance = 0.9 * mean + 0.1 * x.mean(0), 0.9 * variance + 0.1 * x.var(0, ddof=1)
+np.savetxt("wanted_mean", mean)
+np.savetxt("wanted_variance", variance)
+PY
+    gm_assert_close mean wanted_mean 1e-5 1e-6
+    gm_assert_close variance wanted_variance 1e-5
+    # one row alone has no moments of its own: the running ones make it what it is among others
+    gm-batch -b 1 -m B.gm iris.csv | gm-forward -m B.gm >s.gmt
+    gm_tensor s.gmt out >alone
+    gm-batch -b 150 -m B.gm iris.csv | gm-forward -m B.gm >s.gmt
+    gm_tensor s.gmt out >together
+    gm_assert_close alone together 1e-5
+    gm-classify -m B.gm --eval iris.csv | grep -q '^accuracy'
+}
+
+@test "a spectral layer divides its weights by an estimate of their largest singular value" {
+    gm-init -o S.gm -s 5 --data digits.csv --label digit --optimizer adam:lr=1e-3 features dense:40:leaky:spectral dense:classes:softmax >/dev/null
+    gm-batch -b 100 --train S.gm -n 100 digits.csv | gm-grad -m S.gm --loss 'ce(x,y)' | gm-step -m S.gm | gm-log -q
+    gm-save S.gm >S.gmt
+    gm-show --csv 0.W S.gmt | tail -n +2 >W
+    gm_tensor S.gmt 0.u >u
+    gm_tensor S.gmt 0.b >b
+    gm-batch -b 10 -m S.gm digits.csv | gm-forward -m S.gm --layers 0 -o v | gm-show --csv v | tail -n +2 | head -n 10 >v
+    gm-batch -b 10 -m S.gm digits.csv | gm-show --csv x | tail -n +2 | head -n 10 >x
+    gm_python - <<'PY'
+import numpy as np
+W, u, b, x, v = (np.loadtxt(n, delimiter=",") for n in ("W", "u", "b", "x", "v"))
+s = np.linalg.svd(W, compute_uv=False)[0]
+a = W @ u
+estimate = np.linalg.norm(W.T @ (a / np.linalg.norm(a)))
+assert 0.9 * s < estimate < 1.0001 * s, (estimate, s)
+y = x @ (W / estimate) + b
+assert np.abs(np.where(y > 0, y, 0.2 * y) - v).max() < 1e-4
+PY
+}
+
+@test "rows without a label train what tells known from made up, and nothing else" {
+    awk -F, -v OFS=, 'NR > 1 && NR % 3 { $NF = "" } { print }' iris.csv >some.csv
+    gm-init -o C.gm --data some.csv --label species --unlabelled features dense:8:tanh dense:classes:softmax >/dev/null
+    gm-batch -b 150 -m C.gm some.csv | gm-noise --dim 4 -o fake >batch.gmt
+    # ce is the mean over the rows that have one
+    gm-grad -m C.gm --loss 'ce(x,y)' <batch.gmt >a.gmt
+    awk -F, 'NR == 1 || $NF != ""' some.csv >known.csv
+    gm-batch -b 150 -m C.gm known.csv | gm-grad -m C.gm --loss 'ce(x,y)' >b.gmt
+    gm_assert_close "$(gm_scalar a.gmt loss/C)" "$(gm_scalar b.gmt loss/C)" 1e-6
+    gm_tensor a.gmt grad/C/0.W >a
+    gm_tensor b.gmt grad/C/0.W >b
+    gm_assert_close a b 1e-4 1e-6
+    gm-grad -m C.gm --loss 'ce(x,y) + known(x,1) + known(fake,0)' <batch.gmt >c.gmt
+    gm_scalar c.gmt loss/C | awk '!($1 > 1 && $1 < 6) { exit 1 }'
+}
+
+@test "what does not fit is refused in one line" {
+    init_vae V.gm
+    gm-init -o D.gm --data digits.csv --label digit features dense:4:relu dense:1 >/dev/null
+    gm-init -o S.gm --data digits.csv --label digit features dense:4:softmax dense:1 >/dev/null
+    gm-init -o B.gm --data digits.csv --label digit features batchnorm dense:1 >/dev/null
+    gm_assert_fails 2 "loss: column 1: kl needs a gaussian layer, and the model has none" gm-grad -m D.gm --loss 'kl(x)'
+    gm_assert_fails 2 "loss: column 1: gp needs a network with one output, not 64" gm-grad -m V.gm --loss 'gp(x,x)'
+    gm_assert_fails 2 "loss: column 1: gp has no second derivative through layer 0, dense:4:softmax" gm-grad -m S.gm --loss 'gp(x,x)'
+    gm_assert_fails 2 "loss: column 1: gp has no second derivative through layer 0, batchnorm" gm-grad -m B.gm --loss 'gp(x,x)'
+    gm_assert_fails 2 "--input-grad: gp gives no gradient of its tensors" gm-grad -m D.gm --loss 'mean(f) + gp(x,f)' --input-grad f --no-param-grad
+    gm_assert_fails 2 "loss: column 1: known needs a softmax output; the last layer is linear" gm-grad -m D.gm --loss 'known(x,1)'
+    gm_assert_fails 2 "--loss beside --upstream: its terms are of what -i names" gm-grad -m V.gm -i x --upstream z --loss 'kl(y)'
+    gm_assert_fails 2 "it must have 6 units, not 5" gm-init -o X.gm 4 dense:5 gaussian:3 dense:2
+    gm-init -o E.gm 4 dense:4 gaussian:2 >/dev/null
+    gm_assert_fails 1 "E.gm ends with its gaussian layer: it is an encoder" gm-sample -m E.gm -n 3
+    gm-batch -b 10 --train B.gm -n 1 digits.csv | gm-grad -m B.gm --loss 'mse(x,1)' --drop stat/B/0.mean >cut.gmt
+    run ! gm-step -m B.gm <cut.gmt
+    gm_assert_equal "$output" "gm-step: record 0: no tensor 'stat/B/0.mean' (is \`gm-grad -m B.gm\` before this gm-step?)"
+    gm_assert_equal "$(gm-show --step B.gm)" 0
+}
