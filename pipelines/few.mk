@@ -23,11 +23,12 @@ SCALE     ?= range:-1,1
 LAYERS    ?= dropout:0.1 dense:512:leaky dropout:0.5 dense:classes:softmax
 EPOCHS    ?= 200
 GAN_STEPS ?= 4000
+GAN_BATCH ?= 32
 SAMPLES   ?= 200
 STEPS     ?= 8000
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) PER_CLASS=$(PER_CLASS) HELD_OUT=$(HELD_OUT) SEED=$(SEED) SCALE=$(SCALE) LAYERS=$(LAYERS) \
-	EPOCHS=$(EPOCHS) GAN_STEPS=$(GAN_STEPS) SAMPLES=$(SAMPLES) STEPS=$(STEPS)
+	EPOCHS=$(EPOCHS) GAN_STEPS=$(GAN_STEPS) GAN_BATCH=$(GAN_BATCH) SAMPLES=$(SAMPLES) STEPS=$(STEPS)
 INPUTS = $(DATA)
 
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
@@ -66,7 +67,7 @@ $(OUT)/test.csv $(OUT)/labelled.csv: $(OUT)/some.csv ;
 $(OUT)/labelled/figures: $(OUT)/labelled.csv
 	$(call classify,labelled,$(OUT)/labelled.csv)
 $(OUT)/gan/samples.csv: $(OUT)/labelled.csv
-	$(call also,gan,gan,CONDITIONAL=1 DATA=$(OUT)/labelled.csv SHAPE=$(SHAPE) STEPS=$(GAN_STEPS) SAMPLES=$(SAMPLES))
+	$(call also,gan,gan,CONDITIONAL=1 DATA=$(OUT)/labelled.csv SHAPE=$(SHAPE) BATCH=$(GAN_BATCH) STEPS=$(GAN_STEPS) SAMPLES=$(SAMPLES))
 $(OUT)/extended/figures: $(OUT)/labelled.csv $(OUT)/gan/samples.csv
 	$(call classify,extended,$(OUT)/labelled.csv $(OUT)/gan/samples.csv)
 $(OUT)/semi/figures: $(OUT)/some.csv

@@ -72,6 +72,7 @@ use_debian_python() {
 @test "gm-step(1)" { tool_page gm-step.1; }
 @test "gm-sample(1)" { tool_page gm-sample.1; }
 @test "gm-classify(1)" { tool_page gm-classify.1; }
+@test "gm-compare(1)" { tool_page gm-compare.1; }
 @test "gm-show(1)" { tool_page gm-show.1; }
 @test "gm-log(1)" { tool_page gm-log.1; }
 @test "gm-save(1)" { tool_page gm-save.1; }

@@ -209,3 +209,36 @@ png_size() { # "WIDTHxHEIGHT"
     pipeline classify DATA=form.csv LABEL=kind SEPARATOR=';' CATEGORICAL=zip MISSING=n/a EPOCHS=30 BATCH=8 2>/dev/null | grep -q "^accuracy 1.0000"
     gm-show out/classify/model.gm | grep -q "zip .*3 categories"
 }
+
+@test "vae.mk leaves a bound, rows and pictures; it goes on, and a finished run has nothing to do" {
+    pipeline vae EPOCHS=3 E_LAYERS=dense:32:relu LATENT=4 2>err.txt
+    for file in samples.png samples.csv reconstructions.png interpolation.png latent.csv losses.png; do [ -s out/vae/$file ]; done
+    awk '!($1 > 15 && $1 < 60) { exit 1 }' out/vae/elbo
+    gm_assert_equal "$(head -n 1 out/vae/latent.csv)" z0,z1,z2,z3
+    gm_assert_equal "$(wc -l <out/vae/interpolation.csv)" 65
+    sum=$(cd out/vae && sha256sum V.gm elbo *.png *.csv)
+    pipeline vae EPOCHS=3 E_LAYERS=dense:32:relu LATENT=4 2>err.txt
+    gm_assert_equal "$(cat err.txt)" ""
+    gm_assert_equal "$(cd out/vae && sha256sum V.gm elbo *.png *.csv)" "$sum"
+    pipeline vae EPOCHS=5 E_LAYERS=dense:32:relu LATENT=4 FUSED=1 THREADS=2
+    pipeline vae EPOCHS=5 E_LAYERS=dense:32:relu LATENT=4 OUT=out/once
+    gm_same_model out/vae/V.gm out/once/V.gm
+    pipeline vae EPOCHS=2 E_LAYERS=dense:32:relu LATENT=4 CONDITIONAL=1 LIKELIHOOD=gaussian DEVIATION=0.3 OUT=out/told
+    gm-sample -m out/told/V.gm -n 3 --label 7 --csv | awk -F, 'NR > 1 && $NF != 7 { exit 1 }'
+    run ! pipeline vae LIKELIHOOD=poisson
+    [[ $output == *"LIKELIHOOD is bernoulli or gaussian, not 'poisson'"* ]]
+}
+
+@test "semi.mk, few.mk and tstr.mk: rows without a label, generated rows, and what they are worth" {
+    pipeline few EPOCHS=3 GAN_STEPS=20 STEPS=30 LAYERS="dense:32:leaky dense:classes:softmax" PER_CLASS=5 >figures.txt
+    gm_assert_equal "$(cut -d' ' -f1 figures.txt | xargs)" "labelled_accuracy extended_accuracy semi_accuracy"
+    gm_assert_equal "$(wc -l <out/few/labelled.csv)" 51
+    gm_assert_equal "$(awk -F, 'NR > 1 && $NF == ""' out/few/some.csv | wc -l)" 1207
+    gm_assert_equal "$(cat out/few/test.csv <(awk -F, 'NR > 1 && $NF != ""' out/few/some.csv) | sort | uniq -d | wc -l)" 0
+    pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=out/few/test.csv LABEL=digit EPOCHS=2 UNITS=64 >figures.txt
+    gm_assert_equal "$(cut -d' ' -f1 figures.txt | xargs)" "real synthetic"
+    run ! pipeline tstr REAL=out/few/labelled.csv
+    [[ $output == *"REAL, FAKE and TEST are files of rows"* ]]
+    run ! pipeline semi DATA=out/few/some.csv
+    [[ $output == *"LABEL=COLUMN"* ]]
+}

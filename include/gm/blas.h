@@ -14,6 +14,15 @@ void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
 void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc);
 
+/* C[m,n] = A[k,m]' B[k,n] + beta C, in double. */
+void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b, size_t ldb,
+                         double beta, double *c, size_t ldc);
+
+/* The eigenvalues of a symmetric A[n,n], ascending, into values[n], by LAPACK's dsyev. A is overwritten: row i becomes
+ * the eigenvector of values[i] (of length 1), or, without `vectors`, nothing of use. -1 if memory ran out, n is above
+ * 2^30, or the iteration did not converge. */
+GM_MUST_USE int gm_symmetric_eigen(size_t n, double *a, bool vectors, double *values, gm_error *e);
+
 /* "OpenBLAS 0.3.21 SkylakeX": library, version and the kernel in use. Another kernel gives other bits. */
 const char *gm_blas_text(void);
 

@@ -11,15 +11,16 @@
 #include "gm/base.h"
 
 typedef enum gm_purpose {
-    GM_PURPOSE_INIT = 1,     /* stream: number of the layer; step 0: weights, 1: u of a spectral layer */
-    GM_PURPOSE_SHUFFLE = 2,  /* stream 0; step: the epoch */
-    GM_PURPOSE_NOISE = 3,    /* stream: gm_rng_stream(name of the tensor); step: of the record */
-    GM_PURPOSE_DROPOUT = 4,  /* stream: number of the layer; step: of the record */
-    GM_PURPOSE_FOLD = 5,     /* stream: number of the class, by first appearance; step: the block of its rows */
-    GM_PURPOSE_RFF = 6,      /* stream: number of the layer; step 0: weights, 1: phases */
-    GM_PURPOSE_GAUSSIAN = 7, /* stream: number of the layer; step: of the record */
-    GM_PURPOSE_PENALTY = 8,  /* stream: number of the gp term among gp terms; step: of the record */
-    GM_PURPOSE_RESERVOIR = 9 /* stream: number of the column; step 0 */
+    GM_PURPOSE_INIT = 1,      /* stream: number of the layer; step 0: weights, 1: u of a spectral layer */
+    GM_PURPOSE_SHUFFLE = 2,   /* stream 0; step: the epoch */
+    GM_PURPOSE_NOISE = 3,     /* stream: gm_rng_stream(name of the tensor); step: of the record */
+    GM_PURPOSE_DROPOUT = 4,   /* stream: number of the layer; step: of the record */
+    GM_PURPOSE_FOLD = 5,      /* stream: number of the class, by first appearance; step: the block of its rows */
+    GM_PURPOSE_RFF = 6,       /* stream: number of the layer; step 0: weights, 1: phases */
+    GM_PURPOSE_GAUSSIAN = 7,  /* stream: number of the layer; step: of the record */
+    GM_PURPOSE_PENALTY = 8,   /* stream: number of the gp term among gp terms; step: of the record */
+    GM_PURPOSE_RESERVOIR = 9, /* stream: number of the column; step 0 */
+    GM_PURPOSE_COMPARE = 10   /* stream: of what is drawn in lib/math/sample.h; step: the epoch */
 } gm_purpose;
 
 typedef struct gm_rng {

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* OpenBLAS packs its operands into buffers of a pool. The serial build's pool has no working lock (SINGLE_THREADED
@@ -148,6 +149,36 @@ void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
     else
         sgemm(CblasTrans, CblasNoTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
               integer(ldc));
+}
+
+void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b, size_t ldb,
+                         double beta, double *c, size_t ldc) {
+    bool locked = enter();
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, integer(m), integer(n), integer(k), 1.0, a, integer(lda), b,
+                integer(ldb), beta, c, integer(ldc));
+    leave(locked);
+}
+
+/* LAPACK (in the same library, written in Fortran): the lengths of the two texts stand behind the arguments. */
+void dsyev_(const char *job, const char *half, const int *n, double *a, const int *lda, double *values, double *work,
+            const int *work_count, int *info, size_t job_length, size_t half_length);
+
+int gm_symmetric_eigen(size_t n, double *a, bool vectors, double *values, gm_error *e) {
+    const char *job = vectors ? "V" : "N";
+    const int size = (int)n, ask = -1;
+    int info = 0;
+    double best = 0;
+    if (n == 0) return 0;
+    if (n > (size_t)1 << 30) return gm_fail(e, "a matrix of %zu rows is too large", n);
+    dsyev_(job, "U", &size, a, &size, values, &best, &ask, &info, 1, 1);
+    const int count = (int)best;
+    double *work = gm_new((size_t)count, sizeof *work, e);
+    if (!work) return -1;
+    bool locked = enter();
+    dsyev_(job, "U", &size, a, &size, values, work, &count, &info, 1, 1);
+    leave(locked);
+    free(work);
+    return info == 0 ? 0 : gm_fail(e, "the eigenvalues of a matrix of %zu rows were not found", n);
 }
 
 static char blas_text[128];

@@ -1,0 +1,118 @@
+# gm-compare: each measure against NumPy, what sets are alike and which are not, bad input.
+load helpers
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    cp "$BATS_TEST_DIRNAME"/../examples/data/*.csv .
+}
+
+halves() { # TABLE: a.csv and b.csv, every second row
+    awk 'NR == 1 { print >"a.csv"; print >"b.csv"; next } { print >(NR % 2 ? "a.csv" : "b.csv") }' "$1.csv"
+}
+
+# Both files as gm-compare encodes them: standard scaling by the first.
+encoded() { # LABEL
+    gm-init -o scale.gm --force --data a.csv --label "$1" features dense:1 >/dev/null
+    for half in a b; do gm-batch -b 1000000 -m scale.gm $half.csv | gm-show --csv x | tail -n +2 >$half.txt; done
+}
+
+agrees() { # LABEL K
+    encoded "$1"
+    gm-compare --label "$1" -k "$2" a.csv b.csv >ours
+    gm_python "$BATS_TEST_DIRNAME/compare_reference.py" a.txt b.txt "$2" >theirs
+    sed -n 's/^column \([^:]*\): ks \([^ ]*\)  wasserstein \([^ ]*\) .*/ks \2\nwasserstein \3/p' ours | head -n 2 >>ours
+    while read -r name value; do
+        gm_assert_close "$(awk -v n="$name" '$1 == n { print $2; exit }' ours)" "$value" 1e-4 "${3:-2e-5}"
+    done <theirs
+    [ "$(wc -l <theirs)" -ge 12 ]
+}
+
+@test "every measure is NumPy's: digits, wine, iris, and rows that were moved" {
+    halves digits
+    head -n 200 a.csv >c.csv && mv c.csv a.csv
+    head -n 260 b.csv >c.csv && mv c.csv b.csv
+    agrees digit 5 1e-4
+    halves wine
+    agrees cultivar 3
+    halves iris
+    agrees species 5
+    awk -F, -v OFS=, 'NR > 1 { $1 += 0.3; $2 *= 1.5 } { print }' a.csv >b.csv
+    agrees species 1
+}
+
+@test "two halves of a table are not told apart, shifted rows are; threads change no bit" {
+    halves digits
+    gm-compare --label digit a.csv b.csv >halves
+    awk '$1 == "two_sample_low" && $2 > 0.52 || $1 == "two_sample_high" && $2 < 0.5 || $1 == "copied_rows" && $2 > 0 { exit 1 }' halves
+    gm-compare --label digit -j 2 a.csv b.csv | cmp - halves
+    awk -F, -v OFS=, 'NR > 1 { for (i = 1; i < NF; i++) $i += 5 } { print }' a.csv >shifted.csv
+    gm-compare --label digit --only two-sample,neighbours a.csv shifted.csv >shifted
+    awk '$1 == "two_sample_accuracy" { exit !($2 > 0.99) }' shifted
+    awk '$1 == "precision" { exit !($2 < 0.01) }' shifted
+    run ! grep -q frechet shifted
+    # copies are counted, and twins among the real rows are no copies
+    { cat a.csv; sed -n 5p a.csv; } >twin.csv
+    { head -n 1 a.csv; sed -n 2,11p a.csv; tail -n +2 b.csv; } >copied.csv
+    gm-compare --label digit --only neighbours twin.csv copied.csv >figures
+    grep -qx 'copied_rows 10' figures
+    grep -qx 'real_duplicate_rows 2' figures
+}
+
+@test "tables of numbers and names: columns, missing values, labels; JSON holds the same" {
+    awk 'BEGIN { print "n,colour,ok"; for (i = 0; i < 60; i++) printf "%s,%s,%s\n", i % 6 ? i : "", i % 3 ? "red" : "blue", i % 2 }' >a.csv
+    awk 'BEGIN { print "ok,extra,colour,n"; for (i = 0; i < 60; i++) printf "%s,0,%s,%s\n", i % 4 ? 1 : 0, i % 2 ? "red" : "green", i }' >b.csv
+    gm-compare --label ok --only columns a.csv b.csv >figures 2>said
+    grep -q "b.csv: .*colour.*" said
+    grep -qx 'label_tv 0.25' figures
+    grep -q '^column n: .*missing -0.166667$' figures
+    grep -qx 'column colour: tv 0.5  frequency 0.5' figures
+    gm-compare --label ok --only columns,frechet --json a.csv b.csv 2>/dev/null | gm_python -c '
+import json, sys
+f = json.load(sys.stdin)
+assert f["label_tv"] == 0.25 and f["columns"]["colour"]["tv"] == 0.5 and f["real_rows"] == 60 and f["frechet_distance"] > 0'
+}
+
+@test "in the features of a model, and streams" {
+    halves digits
+    gm-init -o C.gm -s 1 --data a.csv --label digit features dense:16:tanh dense:classes:softmax >/dev/null
+    gm-batch -b 64 --train C.gm -n 100 a.csv | gm-grad -m C.gm --loss 'ce(x,y)' | gm-step -m C.gm | gm-log -q
+    for half in a b; do
+        gm-batch -b 1000 -m C.gm $half.csv | gm-forward -m C.gm --layers 0 -o x --drop x 2>/dev/null >/dev/null || true
+        gm-batch -b 1000 -m C.gm $half.csv | gm-forward -m C.gm --layers 0 -o h | gm-show --csv h | tail -n +2 >$half.txt
+    done
+    gm-compare --features C.gm -k 4 a.csv b.csv >ours
+    grep -qx 'features 16' ours
+    gm_python "$BATS_TEST_DIRNAME/compare_reference.py" a.txt b.txt 4 >theirs
+    for name in frechet_distance kernel_distance precision coverage nearest_median; do
+        gm_assert_close "$(awk -v n=$name '$1 == n { print $2 }' ours)" "$(awk -v n=$name '$1 == n { print $2 }' theirs)" 1e-3
+    done
+    gm-compare --features C.gm:1 --only frechet a.csv b.csv | grep -qx 'features 10'
+    for half in a b; do gm-batch -b 1000 -m C.gm $half.csv >$half.gmt; done
+    gm-compare --only frechet,kernel a.gmt b.gmt | grep -q '^kernel_distance'
+}
+
+@test "bad input is named in one line" {
+    halves iris
+    gm_assert_fails 2 "two files are compared: REAL and FAKE" gm-compare a.csv
+    gm_assert_fails 2 "--only: unknown measure 'frechett' (did you mean frechet?)" gm-compare --only frechett a.csv b.csv
+    gm_assert_fails 1 "missing.csv" gm-compare --label species a.csv missing.csv
+    cut -d, -f1,3- b.csv >narrow.csv
+    gm_assert_fails 1 "narrow.csv: no column 'sepal_width'" gm-compare --label species a.csv narrow.csv
+    head -n 4 b.csv >few.csv
+    gm_assert_fails 1 "two-sample needs 10 rows of each, there are 75 and 3" gm-compare --label species --only two-sample a.csv few.csv
+    gm-compare --label species a.csv few.csv >figures 2>said
+    gm_assert_equal "$(grep -c 'left out' said)" 2
+    grep -q '^frechet_distance' figures
+    head -n 1 b.csv >empty.csv
+    gm_assert_fails 1 "empty.csv" gm-compare --label species a.csv empty.csv
+    sed '3s/[0-9.]*,/nan,/' b.csv >nan.csv
+    gm-compare --label species a.csv nan.csv --only columns >figures 2>said
+    gm_assert_equal "$(cat said)" "gm-compare: nan.csv: 1 missing number taken for the mean of the column (none was missing before): sepal_length 1"
+    sed '3s/[0-9.]*,/abc,/' b.csv >word.csv
+    gm_assert_fails 1 "word.csv: line 3" gm-compare --label species a.csv word.csv
+    awk -F, -v OFS=, 'NR > 1 { $1 = 4 } { print }' a.csv >constant.csv
+    gm-compare --label species constant.csv constant.csv | grep -qE '^frechet_distance [0-9.e-]+$'
+    gm_assert_fails 1 "a.csv: " gm-compare --features a.csv a.csv b.csv
+}
