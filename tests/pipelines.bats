@@ -235,7 +235,7 @@ png_size() { # "WIDTHxHEIGHT"
     gm_assert_equal "$(wc -l <out/few/labelled.csv)" 51
     gm_assert_equal "$(awk -F, 'NR > 1 && $NF == ""' out/few/some.csv | wc -l)" 1207
     gm_assert_equal "$(cat out/few/test.csv <(awk -F, 'NR > 1 && $NF != ""' out/few/some.csv) | sort | uniq -d | wc -l)" 0
-    pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=out/few/test.csv LABEL=digit EPOCHS=2 UNITS=64 >figures.txt
+    pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=out/few/test.csv LABEL=digit EPOCHS=2 UNITS=64 BATCH=16 >figures.txt
     gm_assert_equal "$(cut -d' ' -f1 figures.txt | xargs)" "real synthetic"
     run ! pipeline tstr REAL=out/few/labelled.csv
     [[ $output == *"REAL, FAKE and TEST are files of rows"* ]]
