@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,17 @@
 #define COLUMNS_MAX 64
 #define LINE_MAX_BYTES 8192 /* of a log: a header of names, a row of numbers */
 
+/* --watch: every so many records, and so many times in a row below this share, before it is said */
+#define WATCH_EVERY 16
+#define WATCH_TIMES 10
+#define WATCH_SHARE 0.1
+
 typedef struct logger {
-    const char *output;
+    const char *output, *watch;
+    char *watched; /* the generated tensor of --watch */
+    const char *beside;
+    int narrow; /* times in a row that its spread was too small */
+    bool warned;
     uint64_t every;
     bool quiet;
     FILE *csv;
@@ -30,12 +40,22 @@ static const gm_option options[] = {
     {"output", 'o', GM_OPTION_TEXT, offsetof(logger, output), "FILE",
      "write step and scalars as CSV; a file that is there is gone on with", 0, 0},
     {"every", 0, GM_OPTION_U64, offsetof(logger, every), "N", "write each N-th record's row only", 1, 1e9},
+    {"watch", 0, GM_OPTION_TEXT, offsetof(logger, watch), "FAKE=REAL",
+     "warn when tensor FAKE spreads far less than tensor REAL: mode collapse", 0, 0},
     {"quiet", 'q', GM_OPTION_FLAG, offsetof(logger, quiet), NULL, "no progress and no summary", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 static int log_open(gm_call *call, gm_error *e) {
     logger *s = call->state;
     if (call->argument_count) return gm_fail_usage(e, "unexpected word '%s'", call->arguments[0]);
+    if (s->watch) {
+        const char *equals = strchr(s->watch, '=');
+        if (!equals || equals == s->watch || !equals[1])
+            return gm_fail_usage(e, "--watch: '%s' is not FAKE=REAL, two names of tensors", s->watch);
+        s->watched = gm_copy_text(s->watch, (size_t)(equals - s->watch), e);
+        if (!s->watched) return -1;
+        s->beside = equals + 1;
+    }
     s->terminal = isatty(STDERR_FILENO) && !s->quiet;
     clock_gettime(CLOCK_MONOTONIC, &s->start);
     return 0;
@@ -217,6 +237,43 @@ static void show(logger *s) {
     fprintf(stderr, "\r step %" PRIu64 "%s%s  %.0f it/s%s\033[K", s->next, total, s->last, rate, left);
 }
 
+/* ---- mode collapse ---- */
+
+/* The mean over the columns of their standard deviation over the rows. */
+static double spread(size_t rows, size_t columns, const float *x) {
+    double total = 0;
+    for (size_t c = 0; c < columns; c++) {
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < rows; i++) sum += (double)x[i * columns + c];
+        double mean = sum / (double)rows;
+        for (size_t i = 0; i < rows; i++) {
+            double difference = (double)x[i * columns + c] - mean;
+            squares += difference * difference;
+        }
+        total += sqrt(squares / (double)rows);
+    }
+    return total / (double)columns;
+}
+
+/* Says once that the generated rows have become all alike. */
+static int watch(logger *s, const gm_call *call, gm_record *r, uint64_t step, gm_error *e) {
+    size_t fakes, reals;
+    if (!s->watch || s->warned || call->records % WATCH_EVERY != 0 || r->rows < 2) return 0;
+    const float *fake = gm_record_finite(r, s->watched, &fakes, e);
+    const float *real = fake ? gm_record_finite(r, s->beside, &reals, e) : NULL;
+    if (!real) return -1;
+    bool narrow = spread(r->rows, fakes, fake) < WATCH_SHARE * spread(r->rows, reals, real);
+    s->narrow = narrow ? s->narrow + 1 : 0;
+    if (s->narrow < WATCH_TIMES) return 0;
+    s->warned = true;
+    gm_say(call->tool->name,
+           "%sstep %" PRIu64
+           ": '%s' has spread less than a tenth as far as '%s' for %d records: its rows are all alike "
+           "(mode collapse)",
+           s->terminal ? "\r\033[K" : "", step, s->watched, s->beside, WATCH_EVERY * WATCH_TIMES);
+    return 0;
+}
+
 static int log_process(gm_call *call, gm_record *r, gm_error *e) {
     logger *s = call->state;
     uint64_t step = r->has_step ? r->step : call->records;
@@ -227,6 +284,7 @@ static int log_process(gm_call *call, gm_record *r, gm_error *e) {
         if (s->output && csv_begin(s, r, step, e) != 0) return -1;
     }
     s->next = step + 1;
+    if (watch(s, call, r, step, e) != 0) return -1;
     if (s->csv && (s->every <= 1 || s->next % s->every == 0) && csv_row(s, r, step, e) != 0) return -1;
     if (s->quiet) return 1;
     remember(s, r);
@@ -259,6 +317,7 @@ static int log_finish(gm_call *call, gm_error *e) {
 static void log_close(gm_call *call) {
     logger *s = call->state;
     if (s->csv) fclose(s->csv);
+    free(s->watched);
     for (size_t i = 0; i < s->column_count; i++) free(s->columns[i]);
     free(s->columns);
 }
@@ -266,7 +325,7 @@ static void log_close(gm_call *call) {
 const gm_tool gm_log_tool = {
     .name = "gm-log",
     .purpose = "Ends a training pipeline: writes each record's scalars as CSV and shows progress.",
-    .synopsis = "[-o FILE] [--every N] [--quiet]",
+    .synopsis = "[-o FILE] [--every N] [--watch FAKE=REAL] [--quiet]",
     .options = options,
     .state_size = sizeof(logger),
     .role = GM_SINK,

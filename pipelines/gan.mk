@@ -10,6 +10,7 @@
 #   make -f pipelines/gan.mk STEPS=40000 FUSED=1     goes on from there, in one process
 #   make -f pipelines/gan.mk FAMILY=hinge OUT=out/hinge
 #   make -f pipelines/gan.mk CONDITIONAL=1 OUT=out/told      a generator that is told the class
+#   make -f pipelines/gan.mk FILM=2000 OUT=out/film          film.png: what the generator makes of the same noise along the way
 #   make -f pipelines/gan.mk clean                   forgets the run
 #
 # FAMILY is nonsaturating, minimax, lsgan, wgan, wgan-gp, hinge or article. It gives D_LOSS, G_LOSS, D_END, OPTIMIZER, CRITIC
@@ -71,9 +72,11 @@ D_END     ?= linear
 else ifeq ($(FAMILY),article) # the two losses that this project goes back to, as printed: see gm-loss(7)
 LAMBDA_G  ?= 1
 LAMBDA_D  ?= 1
+LAMBDA_1  ?= 1e-4
 LAMBDA_2  ?= 1e-4
 LAMBDA_3  ?= 1e-4
 D_LOSS    ?= $(LAMBDA_D)*prob($(real)) + $(LAMBDA_D)*bce($(fake),0) + $(LAMBDA_3)*l2()
+G_OWN     ?= $(LAMBDA_1)*l2()
 G_LOSS    ?= $(LAMBDA_G)*prob($(fake)) + bce($(fake),0) + $(LAMBDA_2)*l2()
 else
 $(error FAMILY is one of $(families), not '$(FAMILY)')
@@ -90,6 +93,8 @@ CLIP_NORM    ?=
 CLIP_WEIGHTS ?=
 SCHEDULE  ?=
 DROPOUT   ?=
+FILM      ?=
+G_OWN     ?=
 dropout    = $(if $(DROPOUT),dropout:$(DROPOUT))
 G_LAYERS  ?= dense:128:leaky dense:256:leaky dense:features:tanh
 D_LAYERS  ?= dense:256:leaky $(dropout) dense:128:leaky $(dropout) dense:1:$(D_END)
@@ -107,13 +112,13 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-grad -m $(D) --loss "$(D_LOSS)" | \
 	gm-step -m $(D) $(step) $(if $(CLIP_WEIGHTS),--clip-weights $(CLIP_WEIGHTS)) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
 	gm-grad -m $(D) --loss "$(G_LOSS)" --input-grad fake --no-param-grad $(every) | \
-	gm-grad -m $(G) -i $(inputs) --upstream fake $(every) | \
-	gm-step -m $(G) $(step) $(every) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
-	gm-log -o $(OUT)/run.csv
+	gm-grad -m $(G) -i $(inputs) --upstream fake $(if $(G_OWN),--loss "$(G_OWN)") $(every) | \
+	gm-step -m $(G) $(step) $(every) --checkpoint $(OUT)/G.gmt:$(KEEP)$(if $(FILM),$(comma)$(OUT)/film/%.gmt:$(FILM)) | \
+	gm-log -o $(OUT)/run.csv --watch fake=x
 
 # A schedule may depend on the number of steps in all, so that is then fixed too.
 SETTINGS = FAMILY=$(FAMILY) DATA=$(DATA) LABEL=$(LABEL) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) \
-	D_LAYERS=$(D_LAYERS) G_OPTIMIZER=$(G_OPTIMIZER) D_OPTIMIZER=$(D_OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) CRITIC=$(CRITIC) \
+	D_LAYERS=$(D_LAYERS) G_OPTIMIZER=$(G_OPTIMIZER) D_OPTIMIZER=$(D_OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) G_OWN=$(G_OWN) FILM=$(FILM) CRITIC=$(CRITIC) \
 	CLIP_NORM=$(CLIP_NORM) CLIP_WEIGHTS=$(CLIP_WEIGHTS) SCHEDULE=$(SCHEDULE) $(if $(SCHEDULE),STEPS=$(STEPS)) BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
 
@@ -121,6 +126,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 $(call whole,STEPS,1)
 $(call whole,CRITIC,1)
+$(if $(FILM),$(call whole,FILM,1))
 ifneq ($(SMOOTH),1)
 ifeq ($(filter $(FAMILY),$(smoothed)),)
 $(error SMOOTH is for $(smoothed): $(FAMILY) has no targets to smooth)
@@ -135,12 +141,14 @@ files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))
 INIT = gm-init --data $(files) $(if $(LABEL),--label $(LABEL)) --scale $(SCALE)
 condition = $(if $(CONDITIONAL),+classes)
 
-all: $(OUT)/samples.png $(OUT)/losses.png $(OUT)/samples.csv
+all: $(OUT)/samples.png $(OUT)/losses.png $(OUT)/samples.csv $(if $(FILM),$(OUT)/film.png)
 	@echo "$(OUT)/samples.png    $(PICTURES) generated rows $(if $(CONDITIONAL),of each class )as pictures"
 	@echo "$(OUT)/losses.png     loss curves"
+	@$(if $(FILM),echo "$(OUT)/film.png       a row of pictures for each $(FILM) steps")
 	@echo "$(OUT)/samples.csv    $(SAMPLES) generated rows, same columns as the data"
 
 $(G): | $(OUT)/settings
+	@$(if $(FILM),mkdir -p $(OUT)/film)
 	@$(INIT) -o $@ -s $(SEED) --optimizer $(G_OPTIMIZER) $(NOISE)$(condition) $(G_LAYERS)
 $(D): | $(OUT)/settings
 	@$(INIT) -o $@ -s $$(($(SEED) + 1)) --optimizer $(D_OPTIMIZER) features$(condition) $(D_LAYERS)
@@ -154,6 +162,9 @@ $(OUT)/trained-$(STEPS): $(OUT)/settings | $(G) $(D)
 
 $(OUT)/samples.png: $(OUT)/trained-$(STEPS)
 	@gm-sample -m $(G) -n $(PICTURES) -s $(SEED) --png $@ $(if $(SHAPE),--shape $(SHAPE)) $(if $(CONDITIONAL),--each-class)
+$(OUT)/film.png: $(OUT)/trained-$(STEPS)
+	@gm-sample -m "$$(ls $(OUT)/film/*.gmt | sort -V | paste -sd,)" \
+		-n 12 -s $(SEED) --png $@ $(if $(SHAPE),--shape $(SHAPE))
 $(OUT)/samples.csv: $(OUT)/trained-$(STEPS)
 	@gm-sample -m $(G) -n $(SAMPLES) -s $(SEED) --csv >$@.tmp
 	@mv $@.tmp $@
