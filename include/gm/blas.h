@@ -1,4 +1,8 @@
-/* blas.h: the only door to BLAS. All matrices are row-major and dense (leading dimension = columns unless given). */
+/* blas.h: the only door to BLAS. All matrices are row-major and dense (leading dimension = columns unless given).
+ *
+ * The kernels are those that OpenBLAS chooses for the processor, or that OPENBLAS_CORETYPE names; for a processor that
+ * is newer than OpenBLAS they are SkylakeX's where it has AVX-512, Haswell's where it has AVX2.
+ */
 #ifndef GM_BLAS_H
 #define GM_BLAS_H
 

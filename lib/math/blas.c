@@ -181,6 +181,36 @@ int gm_symmetric_eigen(size_t n, double *a, bool vectors, double *values, gm_err
     return info == 0 ? 0 : gm_fail(e, "the eigenvalues of a matrix of %zu rows were not found", n);
 }
 
+/* ---- the kernel ---- */
+
+/* OpenBLAS gives a processor that is newer than itself the kernels of the oldest one, Prescott: a quarter of the speed.
+ * So those are replaced by the ones for the instructions that the processor has, unless OPENBLAS_CORETYPE names some.
+ * Before main, while there are no threads; OpenBLAS chooses in gotoblas_init, which does its work once. */
+void gotoblas_init(void) __attribute__((weak));
+void gotoblas_dynamic_init(void) __attribute__((weak));
+void gotoblas_dynamic_quit(void) __attribute__((weak));
+
+static const char *fitting_kernel(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return "SkylakeX";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+    return NULL;
+}
+
+__attribute__((constructor)) static void choose_kernel(void) {
+    if (!gotoblas_init || !gotoblas_dynamic_init || !gotoblas_dynamic_quit) return;
+    gotoblas_init();
+    const char *fitting = fitting_kernel();
+    if (!fitting || getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
+    if (setenv("OPENBLAS_CORETYPE", fitting, 1) != 0) return;
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    unsetenv("OPENBLAS_CORETYPE");
+}
+
 static char blas_text[128];
 
 /* The configuration begins with "OpenBLAS 0.3.21 ...". */

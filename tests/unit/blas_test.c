@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { MOST = 72, PADDING = 5 };
@@ -205,6 +206,11 @@ static void test_text(void) {
     int major, minor, patch;
     CHECK(sscanf(text, "OpenBLAS %d.%d.%d %63s", &major, &minor, &patch, kernel) == 4);
     CHECK(gm_blas_text() == text);
+#if defined(__x86_64__)
+    /* a processor that OpenBLAS does not know has no kernel of a processor without its instructions */
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !getenv("OPENBLAS_CORETYPE"))
+        CHECK(strcmp(kernel, "Prescott") != 0);
+#endif
 }
 
 int main(void) {
