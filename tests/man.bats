@@ -141,6 +141,16 @@ use_debian_python() {
     done
 }
 
+@test "man(1) shows every page to its end" {
+    local page
+    cd "$BATS_TEST_TMPDIR"
+    for page in "$MAN"/*.[157]; do
+        MANWIDTH=100 man -l "$page" 2>said | tail -n 1 >foot
+        gm_assert_equal "$(cat said)" ""
+        grep -q '^BSD .* BSD$' foot || { echo "$page ends with: $(cat foot)" >&2; return 1; }
+    done
+}
+
 @test "mandoc has no warnings" {
     run mandoc -T lint -W warning "$MAN"/*.[157]
     gm_assert_equal "$output" ""
