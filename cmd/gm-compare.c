@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define BATCH ((size_t)1024)
 
@@ -76,8 +77,10 @@ static int open_model(compare *s, gm_error *e) {
     free(path);
     if (status != 0) return -1;
     const gm_net *net = s->model.spec->net;
-    size_t layer = net->layer_count > 1 ? net->layer_count - 2 : 0, first;
-    if (layered && gm_parse_layers(colon + 1, net, &layer, &first, e) != 0) return gm_fail_within(e, "--features: ");
+    size_t layer = net->layer_count > 1 ? net->layer_count - 2 : 0;
+    if (layered && !gm_parse_size(colon + 1, 0, net->layer_count - 1, &layer))
+        return gm_fail_usage(e, "--features: the model has no layer %s, its layers are 0-%zu", colon + 1,
+                             net->layer_count - 1);
     s->part = gm_net_cut(net, 0, layer + 1, e);
     if (!s->part) return -1;
     if (s->model.spec->schema) s->schema = gm_schema_parse(s->model.spec->schema, e);
@@ -85,9 +88,13 @@ static int open_model(compare *s, gm_error *e) {
 }
 
 static int describe(compare *s, gm_error *e) {
+    struct stat status;
+    if (stat(s->real.path, &status) == 0 && S_ISFIFO(status.st_mode))
+        return gm_fail_usage(e, "REAL is read twice, which a pipe cannot be");
     char *files[] = {(char *)(uintptr_t)s->real.path};
     const gm_names missing = {s->missing.count, s->missing.items};
     gm_scan_choice choice = {.label = s->label,
+                             .one_class = true,
                              .form.no_header = s->no_header,
                              .categorical = {s->categorical.count, s->categorical.items},
                              .numeric = {s->numeric.count, s->numeric.items},
@@ -98,6 +105,22 @@ static int describe(compare *s, gm_error *e) {
     return s->schema ? 0 : -1;
 }
 
+/* --only: that there are such measures, and, of what has columns no more, none of columns. */
+static int check_only(const compare *s, bool columns, gm_error *e) {
+    for (size_t i = 0; i < s->only.count; i++) {
+        const char *name = s->only.items[i];
+        bool known = false;
+        for (size_t m = 0; measures[m]; m++) known |= strcmp(name, measures[m]) == 0;
+        const char *meant = known ? NULL : gm_did_you_mean(name, measures);
+        if (!known && meant) return gm_fail_usage(e, "--only: unknown measure '%s' (did you mean %s?)", name, meant);
+        if (!known) return gm_fail_usage(e, "--only: unknown measure '%s'", name);
+        if (!columns && (strcmp(name, "columns") == 0 || strcmp(name, "correlations") == 0))
+            return gm_fail_usage(e, "--only %s: %s has no columns of a table", name,
+                                 s->features ? "what a layer makes of rows" : "a stream");
+    }
+    return 0;
+}
+
 static int compare_open(gm_call *call, gm_error *e) {
     compare *s = call->state;
     if (call->argument_count != 2) return gm_fail_usage(e, "two files are compared: REAL and FAKE");
@@ -105,18 +128,11 @@ static int compare_open(gm_call *call, gm_error *e) {
     s->fake.path = call->arguments[1];
     if (!s->neighbours) s->neighbours = 5;
     if (strcmp(s->real.path, "-") == 0) return gm_fail_usage(e, "REAL is read twice, which standard input cannot be");
-    for (size_t i = 0; i < s->only.count; i++) {
-        bool known = false;
-        for (size_t m = 0; measures[m]; m++) known |= strcmp(s->only.items[i], measures[m]) == 0;
-        const char *meant = known ? NULL : gm_did_you_mean(s->only.items[i], measures);
-        if (!known && meant)
-            return gm_fail_usage(e, "--only: unknown measure '%s' (did you mean %s?)", s->only.items[i], meant);
-        if (!known) return gm_fail_usage(e, "--only: unknown measure '%s'", s->only.items[i]);
-    }
+    const bool stream = !s->features && gm_data_is_stream(s->real.path);
+    if (check_only(s, !s->features && !stream, e) != 0) return -1;
     if (s->features && describes(s))
         return gm_fail_usage(e, "--features: the model knows the data; nothing else describes them");
     if (s->features) return open_model(s, e);
-    bool stream = gm_data_is_stream(s->real.path);
     if (stream && describes(s))
         return gm_fail_usage(e, "%s is a stream, which says itself what it holds", s->real.path);
     return stream ? 0 : describe(s, e);
@@ -240,6 +256,16 @@ static gm_points points_of(const compare *s, const table *t) {
     return (gm_points){.rows = t->rows, .columns = s->columns, .x = t->x};
 }
 
+/* The same of a measure that multiplies rows by rows. */
+static int wanted_products(const compare *s, const char *name, size_t least, const gm_points *real,
+                           const gm_points *fake, gm_error *e) {
+    int go = wanted(s, name, least, e);
+    if (go <= 0 || gm_points_check_lengths(real, fake, e) == 0) return go;
+    if (s->only.count) return gm_fail_within(e, "%s: ", name);
+    gm_say("gm-compare", "%s left out: %s", name, e->text);
+    return 0;
+}
+
 static int put_frechet(compare *s, const gm_points *real, const gm_points *fake, gm_error *e) {
     double distance;
     int go = wanted(s, "frechet", GM_FRECHET_ROWS, e);
@@ -251,7 +277,7 @@ static int put_frechet(compare *s, const gm_points *real, const gm_points *fake,
 
 static int put_kernel(compare *s, const gm_points *real, const gm_points *fake, gm_error *e) {
     gm_kernel_figures f;
-    int go = wanted(s, "kernel", GM_KERNEL_ROWS, e);
+    int go = wanted_products(s, "kernel", GM_KERNEL_ROWS, real, fake, e);
     if (go <= 0) return go;
     if (gm_kernel_distance(real, fake, s->seed, &f, e) != 0) return -1;
     put(s, "kernel_distance", f.distance);
@@ -262,7 +288,7 @@ static int put_kernel(compare *s, const gm_points *real, const gm_points *fake, 
 
 static int put_neighbours(compare *s, const gm_points *real, const gm_points *fake, gm_error *e) {
     gm_neighbour_figures f;
-    int go = wanted(s, "neighbours", s->neighbours + 1, e);
+    int go = wanted_products(s, "neighbours", s->neighbours + 1, real, fake, e);
     if (go <= 0) return go;
     if (gm_neighbours(real, fake, s->neighbours, s->seed, &f, e) != 0) return -1;
     put(s, "precision", f.precision);

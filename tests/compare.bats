@@ -112,7 +112,41 @@ assert f["label_tv"] == 0.25 and f["columns"]["colour"]["tv"] == 0.5 and f["real
     gm_assert_equal "$(cat said)" "gm-compare: nan.csv: 1 missing number taken for the mean of the column (none was missing before): sepal_length 1"
     sed '3s/[0-9.]*,/abc,/' b.csv >word.csv
     gm_assert_fails 1 "word.csv: line 3" gm-compare --label species a.csv word.csv
+    gm_assert_fails 2 "REAL is read twice, which a pipe cannot be" gm-compare --label species <(cat a.csv) b.csv
+    gm_assert_fails 1 "Is a directory" gm-compare --label species a.csv .
     awk -F, -v OFS=, 'NR > 1 { $1 = 4 } { print }' a.csv >constant.csv
     gm-compare --label species constant.csv constant.csv | grep -qE '^frechet_distance [0-9.e-]+$'
     gm_assert_fails 1 "a.csv: " gm-compare --features a.csv a.csv b.csv
+    gm-init -o C.gm --data a.csv --label species features dense:4:tanh dense:classes:softmax >/dev/null
+    gm_assert_fails 2 "--features: the model has no layer 2, its layers are 0-1" gm-compare --features C.gm:2 a.csv b.csv
+    gm_assert_fails 2 "--only columns: what a layer makes of rows has no columns of a table" \
+        gm-compare --features C.gm --only frechet,columns a.csv b.csv
+    gm-batch -m C.gm a.csv >a.gmt
+    gm_assert_fails 2 "--only correlations: a stream has no columns of a table" gm-compare --only correlations a.gmt a.gmt
+}
+
+@test "numbers that products of floats cannot hold are no figures" {
+    awk 'BEGIN { srand(1); print "u,v"; for (i = 0; i < 40; i++) printf "%.6ge30,%.6ge30\n", rand() - 0.5, rand() - 0.5 }' >huge.csv
+    gm-compare --scale none huge.csv huge.csv >figures 2>said
+    gm_assert_equal "$(grep -c 'left out: real row 0 has a length of .*, more than 1e+18' said)" 2
+    run ! grep -qE '^(precision|kernel_distance)' figures
+    grep -q '^frechet_distance' figures
+    gm_assert_fails 1 "kernel: real row 0 has a length of" gm-compare --scale none --only kernel huge.csv huge.csv
+    gm-compare huge.csv huge.csv | grep -qx 'copied_rows 40' # scaled they are as others
+}
+
+@test "a file and itself: all is copied; a table of equal rows; rows of one class" {
+    gm-compare --label species iris.csv iris.csv >figures
+    grep -qx 'copied_rows 150' figures
+    grep -qx 'nearest_accuracy 0.00666667' figures # two flowers have a twin
+    grep -qx 'label_tv 0' figures
+    awk '$1 == "two_sample_accuracy" { exit !($2 < 0.5) } $1 == "frechet_distance" { exit !($2 < 1e-9) }' figures
+    awk 'BEGIN { print "n,c"; for (i = 0; i < 400; i++) print i % 2 "," (i % 4 < 2 ? "a" : "b") }' >equal.csv
+    gm-compare equal.csv equal.csv >figures
+    for line in 'copied_rows 400' 'real_duplicate_rows 400' 'precision 1' 'recall 1' 'nearest_least 0' 'nearest_accuracy 0.5'; do
+        grep -qx "$line" figures
+    done
+    awk -F, 'NR == 1 || $NF == 7' digits.csv >sevens.csv
+    gm-compare --label digit sevens.csv sevens.csv | grep -qx 'label_tv 0'
+    gm_assert_fails 1 "class '0' is not one of" gm-compare --label digit sevens.csv digits.csv
 }

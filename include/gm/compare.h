@@ -14,6 +14,11 @@ typedef struct gm_points {
     const float *x; /* [rows, columns], finite */
 } gm_points;
 
+/* Products of rows are made in floats, which end at 3.4e38: -1 if a row is longer than GM_LENGTH_MOST. The measures of
+ * kernels and neighbours fail then. */
+#define GM_LENGTH_MOST 1e18
+GM_MUST_USE int gm_points_check_lengths(const gm_points *real, const gm_points *fake, gm_error *e);
+
 /* ---- Frechet distance (Heusel et al. 2017, eq. 6) ----
  *
  *   |m - w|^2 + tr(C + D - 2 (C D)^1/2)

@@ -91,6 +91,7 @@ GM_MUST_USE gm_schema *gm_schema_parse(const gm_value *v, gm_error *e);
 typedef struct gm_scan_choice {
     const char *label; /* its column; NULL: none (an IDX file of labels still gives classes "0" ...) */
     bool unlabelled;   /* of CSV: rows with an empty label are taken, not refused */
+    bool one_class;    /* a label with one class only is taken, not refused: nothing is to learn it */
     gm_scale scale;
     gm_fold fold; /* numbers, categories and counts are those of these rows; classes are those of all rows */
     gm_csv_form form;

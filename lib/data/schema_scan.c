@@ -383,8 +383,8 @@ static size_t merge_equal(class_item *items, size_t count) {
     return kept;
 }
 
-/* Two classes at least must have rows to learn from. */
-static int check_classes(const gm_schema *s, gm_error *e) {
+/* Two classes at least must have rows to learn from, where they are learnt. */
+static int check_classes(const gm_schema *s, bool one_class, gm_error *e) {
     size_t there = 0, last = 0;
     char label[GM_VISIBLE], class[GM_VISIBLE];
     for (size_t i = 0; i < s->class_count; i++) {
@@ -392,7 +392,7 @@ static int check_classes(const gm_schema *s, gm_error *e) {
         there++;
         last = i;
     }
-    if (there > 1) return 0;
+    if (there > 1 || (there == 1 && one_class)) return 0;
     if (s->class_count == 0)
         return gm_fail(e, "label column '%s' is empty in every row", gm_visible_text(s->label, label));
     return gm_fail(e, "label column '%s' has one class only ('%s')%s", gm_visible_text(s->label, label),
@@ -421,7 +421,7 @@ static int finish_classes(scan *s, gm_schema *out, gm_error *e) {
         out->class_rows[i] = items[i].rows;
     }
     free(items);
-    return check_classes(out, e);
+    return check_classes(out, s->choice->one_class, e);
 }
 
 static int copy_marks(const gm_names *marks, gm_schema *out, gm_error *e) {

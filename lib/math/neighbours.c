@@ -4,6 +4,7 @@
  * most a slack that the rounding of such a product can reach; whatever the slack leaves open is computed again in
  * double.
  */
+#include "clones.h"
 #include "sample.h"
 
 #include "gm/blas.h"
@@ -16,6 +17,7 @@
 #define ROWS ((size_t)64)   /* of a block of products, which one piece of work makes */
 #define WIDTH ((size_t)256) /* and its columns */
 #define SPARE ((size_t)8)   /* candidates beyond the k-th, so that it is seldom in doubt */
+#define LANES 8             /* of sums in double */
 #define KEPT_MOST (GM_NEIGHBOURS_MOST + SPARE)
 
 /* What is looked for among the rows of b, for each row of a. */
@@ -35,15 +37,26 @@ typedef struct candidate {
     size_t row;
 } candidate;
 
+/* |x - y|^2, in lanes: of tables with many equal rows it is most of the work. */
+GM_CLONES static double squared_distance(size_t n, const float *x, const float *y) {
+    double lanes[LANES] = {0}, sum = 0;
+    const size_t whole = n / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t j = 0; j < LANES; j++) {
+            const double difference = (double)x[i + j] - (double)y[i + j];
+            lanes[j] += difference * difference;
+        }
+    for (size_t i = whole; i < n; i++) {
+        const double difference = (double)x[i] - (double)y[i];
+        lanes[i - whole] += difference * difference;
+    }
+    for (size_t j = 0; j < LANES; j++) sum += lanes[j];
+    return sum;
+}
+
 static double exact(const search *s, size_t i, size_t k) {
     const size_t d = s->a->columns;
-    const float *x = s->a->x + i * d, *y = s->b->x + k * d;
-    double sum = 0;
-    for (size_t j = 0; j < d; j++) {
-        const double difference = (double)x[j] - (double)y[j];
-        sum += difference * difference;
-    }
-    return sum;
+    return squared_distance(d, s->a->x + i * d, s->b->x + k * d);
 }
 
 /* A sum of d products of floats is off by at most d 2^-24 |a| |b|, twice as much in the distance; norms by far less. */
@@ -76,7 +89,8 @@ static void all_exact(const search *s, size_t i, candidate *list, size_t *count)
 static void settle(const search *s, size_t i, candidate *list, size_t count, size_t most) {
     candidate best[KEPT_MOST];
     size_t found = 0;
-    const double edge = list[count - 1].distance - 2 * slack_of(s, i, s->longest);
+    /* what is not among them is at least so far, and 0 is the least there is */
+    const double edge = fmax(list[count - 1].distance - 2 * slack_of(s, i, s->longest), 0);
     for (size_t c = 0; c < count; c++) keep(best, &found, s->k, (candidate){exact(s, i, list[c].row), list[c].row});
     if (count == most && best[found - 1].distance > edge) all_exact(s, i, best, &found);
     s->nearest[i] = best[0].distance;
@@ -264,7 +278,9 @@ int gm_neighbours(const gm_points *real, const gm_points *fake, size_t k, uint64
     side a = {0}, b = {0};
     *f = (gm_neighbour_figures){.precision = NAN, .recall = NAN, .density = NAN, .coverage = NAN};
     if (k > GM_NEIGHBOURS_MOST) return gm_fail(e, "at most %d neighbours", GM_NEIGHBOURS_MOST);
-    if (gm_points_check(real, fake, k + 1 > GM_NEAREST_ROWS ? k + 1 : GM_NEAREST_ROWS, e) != 0) return -1;
+    if (gm_points_check(real, fake, k + 1 > GM_NEAREST_ROWS ? k + 1 : GM_NEAREST_ROWS, e) != 0 ||
+        gm_points_check_lengths(real, fake, e) != 0)
+        return -1;
     int status = side_make(&a, real, e) == 0 && side_make(&b, fake, e) == 0 ? measure(&a, &b, k, seed, f, e) : -1;
     side_free(&a);
     side_free(&b);

@@ -1,6 +1,7 @@
 /* sample.c: rows drawn for comparisons. */
 #include "sample.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,21 @@ float *gm_draw_rows(const gm_points *points, size_t count, gm_draw draw, uint64_
     }
     free(order);
     return x;
+}
+
+static int check_lengths(const gm_points *points, const char *which, gm_error *e) {
+    const float *x = points->x;
+    for (size_t i = 0; i < points->rows; i++, x += points->columns) {
+        double squares = 0;
+        for (size_t j = 0; j < points->columns; j++) squares += (double)x[j] * (double)x[j];
+        if (!(squares <= GM_LENGTH_MOST * GM_LENGTH_MOST))
+            return gm_fail(e, "%s row %zu has a length of %.3g, more than %g", which, i, sqrt(squares), GM_LENGTH_MOST);
+    }
+    return 0;
+}
+
+int gm_points_check_lengths(const gm_points *real, const gm_points *fake, gm_error *e) {
+    return check_lengths(real, "real", e) != 0 || check_lengths(fake, "fake", e) != 0 ? -1 : 0;
 }
 
 int gm_points_check(const gm_points *real, const gm_points *fake, size_t least, gm_error *e) {
