@@ -87,6 +87,15 @@ static int open_model(compare *s, gm_error *e) {
     return s->model.spec->schema && !s->schema ? -1 : 0;
 }
 
+/* A constant column of REAL has no spread to be scaled by; in units of its own FAKE still shows where it differs. */
+static void spread_constants(gm_schema *schema) {
+    for (size_t i = 0; i < schema->column_count; i++) {
+        gm_column *c = &schema->columns[i];
+        if (!(c->deviation > 0)) c->deviation = 1;
+        if (!(c->maximum > c->minimum)) c->maximum = c->minimum + 1;
+    }
+}
+
 static int describe(compare *s, gm_error *e) {
     struct stat status;
     if (stat(s->real.path, &status) == 0 && S_ISFIFO(status.st_mode))
@@ -102,6 +111,7 @@ static int describe(compare *s, gm_error *e) {
     if (gm_scale_parse(s->scale ? s->scale : "standard", &choice.scale, e) != 0) return -1;
     if (s->separator && gm_separator_parse(s->separator, &choice.form.separator, e) != 0) return -1;
     s->schema = gm_schema_scan(files, 1, &choice, e);
+    if (s->schema) spread_constants(s->schema);
     return s->schema ? 0 : -1;
 }
 

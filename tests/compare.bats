@@ -12,16 +12,16 @@ halves() { # TABLE: a.csv and b.csv, every second row
     awk 'NR == 1 { print >"a.csv"; print >"b.csv"; next } { print >(NR % 2 ? "a.csv" : "b.csv") }' "$1.csv"
 }
 
-# Both files as gm-compare encodes them: standard scaling by the first.
+# The numbers of both files.
 encoded() { # LABEL
-    gm-init -o scale.gm --force --data a.csv --label "$1" features dense:1 >/dev/null
+    gm-init -o scale.gm --force --data a.csv --label "$1" --scale none features dense:1 >/dev/null
     for half in a b; do gm-batch -b 1000000 -m scale.gm $half.csv | gm-show --csv x | tail -n +2 >$half.txt; done
 }
 
 agrees() { # LABEL K
     encoded "$1"
     gm-compare --label "$1" -k "$2" a.csv b.csv >ours
-    gm_python "$BATS_TEST_DIRNAME/compare_reference.py" a.txt b.txt "$2" >theirs
+    gm_python "$BATS_TEST_DIRNAME/compare_reference.py" a.txt b.txt "$2" standard >theirs
     sed -n 's/^column \([^:]*\): ks \([^ ]*\)  wasserstein \([^ ]*\) .*/ks \2\nwasserstein \3/p' ours | head -n 2 >>ours
     while read -r name value; do
         gm_assert_close "$(awk -v n="$name" '$1 == n { print $2; exit }' ours)" "$value" 1e-4 "${3:-2e-5}"
@@ -46,6 +46,10 @@ agrees() { # LABEL K
     halves digits
     gm-compare --label digit a.csv b.csv >halves
     awk '$1 == "two_sample_low" && $2 > 0.52 || $1 == "two_sample_high" && $2 < 0.5 || $1 == "copied_rows" && $2 > 0 { exit 1 }' halves
+    awk '$1 ~ /^two_sample/ { v[$1] = $2 } END { z = 1.95996398454; n = 2 * 898 / 2.25; p = v["two_sample_accuracy"]
+        m = (p + z * z / n / 2) / (1 + z * z / n); r = z * sqrt(p * (1 - p) / n + z * z / n / n / 4) / (1 + z * z / n)
+        print m - r, v["two_sample_low"] "\n" m + r, v["two_sample_high"] }' halves |
+        while read -r wanted ours; do gm_assert_close "$ours" "$wanted" 1e-5; done
     gm-compare --label digit -j 2 a.csv b.csv | cmp - halves
     awk -F, -v OFS=, 'NR > 1 { for (i = 1; i < NF; i++) $i += 5 } { print }' a.csv >shifted.csv
     gm-compare --label digit --only two-sample,neighbours a.csv shifted.csv >shifted
@@ -114,7 +118,10 @@ assert f["label_tv"] == 0.25 and f["columns"]["colour"]["tv"] == 0.5 and f["real
     gm_assert_fails 1 "word.csv: line 3" gm-compare --label species a.csv word.csv
     gm_assert_fails 2 "REAL is read twice, which a pipe cannot be" gm-compare --label species <(cat a.csv) b.csv
     gm_assert_fails 1 "Is a directory" gm-compare --label species a.csv .
-    awk -F, -v OFS=, 'NR > 1 { $1 = 4 } { print }' a.csv >constant.csv
+    awk -F, -v OFS=, 'NR > 1 { $1 = 0.7 } { print }' a.csv >constant.csv
+    awk -F, -v OFS=, 'NR > 1 { $1 = 0.9 } { print }' a.csv >other.csv
+    gm-compare --label species --only columns constant.csv other.csv | grep -q '^column sepal_length: ks 1  wasserstein 0.2 .*shift 0.2 '
+    gm-compare --label species --only columns --scale range:0,1 constant.csv other.csv | grep -q '^column sepal_length: ks 1 '
     gm-compare --label species constant.csv constant.csv | grep -qE '^frechet_distance [0-9.e-]+$'
     gm_assert_fails 1 "a.csv: " gm-compare --features a.csv a.csv b.csv
     gm-init -o C.gm --data a.csv --label species features dense:4:tanh dense:classes:softmax >/dev/null

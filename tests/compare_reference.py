@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""gm-compare's measures by NumPy alone: compare_reference.py REAL.csv FAKE.csv K, files of encoded numbers without a header.
+"""gm-compare's measures by NumPy alone: compare_reference.py REAL.csv FAKE.csv K [standard]
+Files of numbers without a header; `standard`: scaled by the means and deviations of REAL, a constant column by 1.
 
 Frechet distance |m-w|^2 + tr(C + D - 2 (C D)^1/2), the root by the eigenvalues of C D; kernel distance, unbiased, with
 k(x,y) = (x.y/d + 1)^3 and the jackknife's deviation; precision, recall, density, coverage with balls to the K-th nearest;
@@ -11,6 +12,9 @@ import numpy as np
 
 x, y = (np.loadtxt(name, delimiter=",", ndmin=2) for name in sys.argv[1:3])
 k, d = int(sys.argv[3]), x.shape[1]
+if sys.argv[4:] == ["standard"]:
+    mean, deviation = x.mean(0), np.where(np.ptp(x, 0) > 0, x.std(0), 1)
+    x, y = (((a - mean) / deviation).astype(np.float32).astype(float) for a in (x, y))
 
 
 def show(name, value):

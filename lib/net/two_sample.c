@@ -174,13 +174,22 @@ static int judge(trial *t, size_t fold, const float *params, size_t *right, size
     return status;
 }
 
-/* E. B. Wilson: Probable inference, the law of succession, and statistical inference. JASA 22, 1927. */
-static void wilson(size_t hits, size_t n, double *low, double *high) {
-    const double z = 1.959963984540054, count = (double)n, p = (double)hits / count, square = z * z / count;
+/* Of a share p of `count` independent trials. E. B. Wilson: Probable inference, the law of succession, and statistical
+ * inference. JASA 22, 1927. */
+static void wilson(double p, double count, double *low, double *high) {
+    const double z = 1.959963984540054, square = z * z / count;
     const double middle = (p + square / 2) / (1 + square);
     const double reach = z * sqrt(p * (1 - p) / count + square / (4 * count)) / (1 + square);
     *low = middle - reach;
     *high = middle + reach;
+}
+
+/* The folds' networks have learnt from each other's rows, so all the judged rows say less than as many independent ones:
+ * the variance of the mean is 1 + K / (K - 1) times theirs, with K folds. C. Nadeau, Y. Bengio: Inference for the
+ * generalization error. Machine Learning 52, 2003, section 3. */
+static double independent_rows(size_t judged) {
+    const double folds = GM_TWO_SAMPLE_FOLDS;
+    return (double)judged / (1 + folds / (folds - 1));
 }
 
 int gm_two_sample(const gm_points *real, const gm_points *fake, uint64_t seed, gm_two_sample_figures *f, gm_error *e) {
@@ -197,7 +206,7 @@ int gm_two_sample(const gm_points *real, const gm_points *fake, uint64_t seed, g
     if (status == 0) {
         f->rows = judged;
         f->accuracy = (double)right / (double)judged;
-        wilson(right, judged, &f->low, &f->high);
+        wilson(f->accuracy, independent_rows(judged), &f->low, &f->high);
     }
     trial_free(&t);
     return status;
