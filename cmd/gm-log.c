@@ -23,8 +23,8 @@ typedef struct logger {
     const char *output, *watch;
     char *watched; /* the generated tensor of --watch */
     const char *beside;
-    int narrow; /* times in a row that its spread was too small */
-    bool warned;
+    int narrow;        /* times in a row that its spread was too small */
+    bool warned, told; /* of a mode collapse; of a scalar that is not finite */
     uint64_t every;
     bool quiet;
     FILE *csv;
@@ -274,6 +274,18 @@ static int watch(logger *s, const gm_call *call, gm_record *r, uint64_t step, gm
     return 0;
 }
 
+/* ---- divergence ---- */
+
+/* Says once that a scalar is not finite: gm-grad stops at such a loss, other filters may not. */
+static void watch_scalars(logger *s, const gm_call *call, const gm_record *r, uint64_t step) {
+    for (size_t i = 0; i < r->scalar_count && !s->told; i++) {
+        if (isfinite(r->scalars[i].value)) continue;
+        s->told = true;
+        gm_say(call->tool->name, "%sstep %" PRIu64 ": '%s' is not finite: the training has diverged",
+               s->terminal ? "\r\033[K" : "", step, r->scalars[i].name);
+    }
+}
+
 static int log_process(gm_call *call, gm_record *r, gm_error *e) {
     logger *s = call->state;
     uint64_t step = r->has_step ? r->step : call->records;
@@ -284,6 +296,7 @@ static int log_process(gm_call *call, gm_record *r, gm_error *e) {
         if (s->output && csv_begin(s, r, step, e) != 0) return -1;
     }
     s->next = step + 1;
+    watch_scalars(s, call, r, step);
     if (watch(s, call, r, step, e) != 0) return -1;
     if (s->csv && (s->every <= 1 || s->next % s->every == 0) && csv_row(s, r, step, e) != 0) return -1;
     if (s->quiet) return 1;

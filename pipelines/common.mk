@@ -24,6 +24,9 @@ endif
 whole = $(if $(shell grep -xE '[0-9]+' <<<'$($(1))' | grep -vxE '$(if $(filter 0,$(2)),x,0+)'),,\
 	$(error $(1) must be a whole number from $(2) on, not '$($(1))'))
 
+# $(call there,NAME): refuses a variable that names a file which is not there, before anything is trained.
+there = $(foreach file,$($(1)),$(if $(wildcard $(file)),,$(error $(1)=$($(1)): there is no file '$(file)')))
+
 # $(call metric,NAME): refuses what gm-classify --eval does not print.
 metric = $(if $(filter accuracy balanced_accuracy log_loss brier auc macro_f1 precision_% recall_%,$(1)),,\
 	$(error '$(1)' is no figure: there are accuracy balanced_accuracy log_loss brier auc macro_f1 precision_CLASS recall_CLASS))

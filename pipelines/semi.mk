@@ -36,7 +36,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(C) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-grad -m $(C) --loss "ce(x,y) + $(WEIGHT)*known(x,1) + $(WEIGHT)*known(fake,0)" | gm-step -m $(C) --checkpoint $(OUT)/C.gmt:$(KEEP) | \
 	gm-grad -m $(C) --loss "known(fake,1)" --input-grad fake --no-param-grad | \
 	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
-	gm-log -o $(OUT)/run.csv
+	gm-log -o $(OUT)/run.csv --watch fake=x
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \
 	OPTIMIZER=$(OPTIMIZER) BATCH=$(BATCH) SEED=$(SEED)
@@ -48,6 +48,7 @@ ifeq ($(and $(DATA),$(LABEL)),)
 $(error DATA=FILE.csv and LABEL=COLUMN say which rows, and which column holds the classes of those that have one)
 endif
 $(call whole,STEPS,1)
+$(call there,TEST)
 comma := ,
 empty :=
 INIT = gm-init --data $(subst $(empty) $(empty),$(comma),$(strip $(DATA))) --label $(LABEL) --unlabelled --scale $(SCALE) --optimizer $(OPTIMIZER)

@@ -25,6 +25,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 ifeq ($(and $(REAL),$(FAKE),$(TEST),$(LABEL)),)
 $(error REAL, FAKE and TEST are files of rows, LABEL is the column of their class: all must be given)
 endif
+$(call there,REAL)$(call there,FAKE)$(call there,TEST)
 ifeq ($(filter svm linear mlp,$(MODEL)),)
 $(error MODEL is svm, linear or mlp, not '$(MODEL)')
 endif

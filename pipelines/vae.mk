@@ -55,6 +55,10 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 $(call whole,EPOCHS,1)
 $(call whole,LATENT,1)
+$(call there,TEST)
+ifeq ($(strip $(FOLD)$(TEST)),)
+$(error give FOLD=I/K, rows of DATA that are held out, or TEST=FILE)
+endif
 ifeq ($(filter bernoulli gaussian,$(LIKELIHOOD)),)
 $(error LIKELIHOOD is bernoulli or gaussian, not '$(LIKELIHOOD)')
 endif
@@ -88,7 +92,12 @@ $(OUT)/trained-$(EPOCHS): $(OUT)/settings | $(V)
 	@$(run)
 	@[ -f $@ ] || { rm -f $(OUT)/trained-*; touch $@; }
 
-$(OUT)/elbo: $(OUT)/trained-$(EPOCHS) $(TEST)
+# What is made of the rows that are held out is made anew when these change.
+$(OUT)/held-out: FORCE | $(OUT)/settings
+	@[ "$$(cat $@ 2>/dev/null)" = "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" ] || echo "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" >$@
+$(OUT)/elbo $(OUT)/reconstructions.png $(OUT)/latent.csv: $(OUT)/held-out $(TEST)
+
+$(OUT)/elbo: $(OUT)/trained-$(EPOCHS)
 	@$(held_out) -b 1000 | gm-grad -m $(V) --loss "$(likelihood) + kl($(t))" --no-param-grad | gm-show | \
 	awk '{ for (i = 1; i < NF; i++) if ($$i == "loss/V") { sum += $$4 * $$(i + 1); rows += $$4 } } END { if (!rows) exit 1; printf "%.3f\n", sum / rows }' >$@.tmp
 	@mv $@.tmp $@
@@ -98,7 +107,7 @@ $(OUT)/samples.csv: $(OUT)/trained-$(EPOCHS)
 	@gm-sample -m $(V) -n $(SAMPLES) -s $(SEED) --csv >$@.tmp
 	@mv $@.tmp $@
 $(OUT)/reconstructions.png: $(OUT)/trained-$(EPOCHS)
-	@$(held_out) -b 32 2>/dev/null | { gm-forward -m $(V) $(inputs) -o out || true; } | gm-show --png $@ --shape $(SHAPE) --tensor x,out
+	@$(held_out) -b 32 | gm-forward -m $(V) $(inputs) -o out | gm-show --png $@ --shape $(SHAPE) --tensor x,out
 $(OUT)/latent.csv: $(OUT)/trained-$(EPOCHS)
 	@$(held_out) -b 1000 | gm-forward -m $(V) --layers 0-$(z) $(inputs) -o z | gm-show --csv z | \
 		awk 'NR == 1 { n = split($$0, names, ","); for (i = 1; i <= n; i++) printf "z%d%s", i - 1, i < n ? "," : "\n"; next } { print }' >$@.tmp

@@ -65,13 +65,22 @@ pipeline() { # VARIABLES...
     run ! cmp -s <(gm_tensor a.gmt 0.W) <(gm_tensor average.gmt 0.W)
 }
 
-@test "gm-log says once when generated rows become all alike" {
+@test "gm-log says once when generated rows become all alike, or a loss is not finite" {
     gm-noise -n 5120 -b 16 --dim 6 -o x | gm-noise --dim 6 -o fake >alive.gmt
     gm-log -q --watch fake=x <alive.gmt 2>said
     gm_assert_equal "$(cat said)" ""
     gm-init -o flat.gm --init normal:0.001 6 dense:6 >/dev/null
     gm-noise -n 5120 -b 16 --dim 6 -o x | gm-forward -m flat.gm -o fake | gm-log -q --watch fake=x 2>said
     gm_assert_equal "$(cat said)" "gm-log: step 144: 'fake' has spread less than a tenth as far as 'x' for 160 records: its rows are all alike (mode collapse)"
+    gm_python - <<'PY' >diverged.gmt
+import sys, msgpack
+for step, loss in enumerate([1.0, 2.0, float("inf"), float("nan")]):
+    sys.stdout.buffer.write(msgpack.packb({"gm": 1, "step": step, "rows": 1, "tensors": {}, "scalars": {"loss/D": 1.0, "loss/G": loss}}))
+sys.stdout.buffer.write(msgpack.packb({"gm": 1, "end": True, "records": 4}))
+PY
+    gm-log -q -o run.csv <diverged.gmt 2>said
+    gm_assert_equal "$(cat said)" "gm-log: step 2: 'loss/G' is not finite: the training has diverged"
+    gm_assert_equal "$(tail -n 1 run.csv)" "3,1,nan"
     gm_assert_fails 2 "--watch: 'fake' is not FAKE=REAL" gm-log --watch fake
     run ! gm-log -q --watch lost=x <alive.gmt
     [[ $output == *"lost"* ]]

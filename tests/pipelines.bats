@@ -225,6 +225,20 @@ png_size() { # "WIDTHxHEIGHT"
     gm_same_model out/vae/V.gm out/once/V.gm
     pipeline vae EPOCHS=2 E_LAYERS=dense:32:relu LATENT=4 CONDITIONAL=1 LIKELIHOOD=gaussian DEVIATION=0.3 OUT=out/told
     gm-sample -m out/told/V.gm -n 3 --label 7 --csv | awk -F, 'NR > 1 && $NF != 7 { exit 1 }'
+    # other rows are held out: what is told of them is theirs, with the file's date before the run's
+    head -n 101 share/gm/examples/data/digits.csv >test.csv
+    touch -d '2 hours ago' test.csv
+    before=$(cat out/vae/elbo)
+    pipeline vae EPOCHS=5 E_LAYERS=dense:32:relu LATENT=4 TEST=test.csv FOLD=1/5 | grep -q "bound of test.csv"
+    [ "$(cat out/vae/elbo)" != "$before" ]
+    gm_assert_equal "$(wc -l <out/vae/latent.csv)" 101
+    pipeline vae EPOCHS=5 E_LAYERS=dense:32:relu LATENT=4
+    gm_assert_equal "$(cat out/vae/elbo)" "$before"
+    for wrong in FOLD= TEST=nofile.csv; do
+        run ! pipeline vae EPOCHS=5 OUT=out/never "$wrong"
+        [ ! -e out/never ]
+    done
+    [[ $output == *"TEST=nofile.csv: there is no file 'nofile.csv'"* ]]
     run ! pipeline vae LIKELIHOOD=poisson
     [[ $output == *"LIKELIHOOD is bernoulli or gaussian, not 'poisson'"* ]]
 }

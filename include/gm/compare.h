@@ -73,8 +73,8 @@ GM_MUST_USE int gm_neighbours(const gm_points *real, const gm_points *fake, size
  *
  * Accuracy of a small network (GM_TWO_SAMPLE_LAYERS, bce, adam) that tells real from fake, on rows that it was not
  * trained on: GM_TWO_SAMPLE_FOLDS folds, as many rows of both sets (at most GM_TWO_SAMPLE_MOST of each, drawn by
- * `seed`), columns standardized over them. low and high: the 95 % interval of Wilson (1927) for 1 / 2.25 as many rows, for
- * networks of several folds judge them (Nadeau, Bengio 2003). */
+ * `seed`), columns standardized over them. low and high: the 95 % interval of Wilson (1927) for 1 / 2.25 as many rows,
+ * for networks of several folds judge them (Nadeau, Bengio 2003). */
 #define GM_TWO_SAMPLE_LAYERS "dense:64:relu", "dense:1"
 #define GM_TWO_SAMPLE_FOLDS 5
 #define GM_TWO_SAMPLE_ROWS 10

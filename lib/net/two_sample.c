@@ -184,8 +184,8 @@ static void wilson(double p, double count, double *low, double *high) {
     *high = middle + reach;
 }
 
-/* The folds' networks have learnt from each other's rows, so all the judged rows say less than as many independent ones:
- * the variance of the mean is 1 + K / (K - 1) times theirs, with K folds. C. Nadeau, Y. Bengio: Inference for the
+/* The folds' networks have learnt from each other's rows, so all the judged rows say less than as many independent
+ * ones: the variance of the mean is 1 + K / (K - 1) times theirs, with K folds. C. Nadeau, Y. Bengio: Inference for the
  * generalization error. Machine Learning 52, 2003, section 3. */
 static double independent_rows(size_t judged) {
     const double folds = GM_TWO_SAMPLE_FOLDS;
