@@ -125,7 +125,7 @@ $(OUT)/model.gm: $(last)
 	mv $(OUT)/model.new $@
 # What the figures are of: they are made anew when that changes.
 $(OUT)/figures.of: FORCE | $(OUT)/settings
-	@[ "$$(cat $@ 2>/dev/null)" = "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" ] || echo "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" >$@
+	$(call note,$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD)))
 $(OUT)/figures: $(OUT)/model.gm $(OUT)/figures.of $(TEST)
 	@$(locked) gm-classify -m $< --eval $(if $(TEST),$(TEST),--fold $(FOLD) $(DATA)) >$@.tmp; mv $@.tmp $@
 $(OUT)/losses.png: $(last)

@@ -64,6 +64,11 @@ endef
 $(OUT)/settings: FORCE | tools
 	$(check_settings)
 
+# $(call note,TEXT): a target that holds TEXT, and is made anew when it changes (it depends on FORCE).
+define note
+@[ "$$(cat $@ 2>/dev/null)" = '$(1)' ] || echo '$(1)' >$@
+endef
+
 # The columns of a log as curves: $(call plot,LOG.csv,PICTURE.png,TITLE)
 define plot
 @$(locked) gnuplot -e "set terminal pngcairo size 900,500; set output '$(2).tmp'; set datafile separator ','; set key autotitle columnhead outside top; \

@@ -69,7 +69,9 @@ $(OUT)/trained-$(STEPS): $(OUT)/settings | $(G) $(C)
 $(OUT)/model.gm: $(OUT)/trained-$(STEPS)
 	@gm-save $(C) >$(OUT)/model.gmt
 	@gm-init --force -o $@ --from $(OUT)/model.gmt >/dev/null
-$(OUT)/figures: $(OUT)/model.gm $(TEST)
+$(OUT)/figures.of: FORCE | $(OUT)/settings
+	$(call note,TEST=$(TEST))
+$(OUT)/figures: $(OUT)/model.gm $(OUT)/figures.of $(TEST)
 	@gm-classify -m $< --eval $(TEST) >$@.tmp
 	@mv $@.tmp $@
 $(OUT)/samples.png: $(OUT)/trained-$(STEPS)

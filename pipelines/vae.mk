@@ -94,7 +94,7 @@ $(OUT)/trained-$(EPOCHS): $(OUT)/settings | $(V)
 
 # What is made of the rows that are held out is made anew when these change.
 $(OUT)/held-out: FORCE | $(OUT)/settings
-	@[ "$$(cat $@ 2>/dev/null)" = "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" ] || echo "$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD))" >$@
+	$(call note,$(if $(TEST),TEST=$(TEST),FOLD=$(FOLD)))
 $(OUT)/elbo $(OUT)/reconstructions.png $(OUT)/latent.csv: $(OUT)/held-out $(TEST)
 
 $(OUT)/elbo: $(OUT)/trained-$(EPOCHS)

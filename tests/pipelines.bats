@@ -251,6 +251,14 @@ png_size() { # "WIDTHxHEIGHT"
     gm_assert_equal "$(cat out/few/test.csv <(awk -F, 'NR > 1 && $NF != ""' out/few/some.csv) | sort | uniq -d | wc -l)" 0
     pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=out/few/test.csv LABEL=digit EPOCHS=2 UNITS=64 BATCH=16 >figures.txt
     gm_assert_equal "$(cut -d' ' -f1 figures.txt | xargs)" "real synthetic"
+    # the same again is the same; other rows to test on, however old, are other figures
+    pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=out/few/test.csv LABEL=digit EPOCHS=2 UNITS=64 BATCH=16 2>err.txt | cmp - figures.txt
+    gm_assert_equal "$(cat err.txt)" ""
+    tail -n 300 out/few/test.csv | cat <(head -n 1 out/few/test.csv) - >part.csv
+    touch -d '2 hours ago' part.csv
+    run ! cmp -s figures.txt <(pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=part.csv LABEL=digit EPOCHS=2 UNITS=64 BATCH=16)
+    pipeline semi OUT=out/few/semi DATA=out/few/some.csv LABEL=digit STEPS=30 LAYERS="dense:32:leaky dense:classes:softmax" SHAPE=8x8 TEST=part.csv | grep -q part.csv
+    gm_assert_equal "$(cat out/few/semi/figures.of)" TEST=part.csv
     run ! pipeline tstr REAL=out/few/labelled.csv
     [[ $output == *"REAL, FAKE and TEST are files of rows"* ]]
     run ! pipeline semi DATA=out/few/some.csv
