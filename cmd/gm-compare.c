@@ -81,6 +81,8 @@ static int open_model(compare *s, gm_error *e) {
     if (layered && !gm_parse_size(colon + 1, 0, net->layer_count - 1, &layer))
         return gm_fail_usage(e, "--features: the model has no layer %s, its layers are 0-%zu", colon + 1,
                              net->layer_count - 1);
+    if (net->part_count != 1)
+        return gm_fail(e, "--features: %s takes more than rows: its INPUT has %zu parts", s->features, net->part_count);
     s->part = gm_net_cut(net, 0, layer + 1, e);
     if (!s->part) return -1;
     if (s->model.spec->schema) s->schema = gm_schema_parse(s->model.spec->schema, e);
