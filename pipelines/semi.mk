@@ -38,7 +38,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(C) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv
 
-SETTINGS = DATA=$(DATA) LABEL=$(LABEL) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \
+SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \
 	OPTIMIZER=$(OPTIMIZER) BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
 
@@ -48,9 +48,7 @@ ifeq ($(and $(DATA),$(LABEL)),)
 $(error DATA=FILE.csv and LABEL=COLUMN say which rows, and which column holds the classes of those that have one)
 endif
 $(call whole,STEPS,1)
-comma := ,
-empty :=
-INIT = gm-init --data $(subst $(empty) $(empty),$(comma),$(strip $(DATA))) --label $(LABEL) --unlabelled --scale $(SCALE) --optimizer $(OPTIMIZER)
+INIT = gm-init $(described) --unlabelled --optimizer $(OPTIMIZER)
 
 all: $(OUT)/model.gm $(if $(TEST),$(OUT)/figures) $(OUT)/samples.csv $(if $(SHAPE),$(OUT)/samples.png) $(OUT)/losses.png
 	@echo "$(OUT)/model.gm       the classifier: gm-classify -m $(OUT)/model.gm FILE"
