@@ -118,6 +118,7 @@ install: all $(BUILD)/gm.pc
 	for s in 1 5 7; do install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s; done
 	install -m 644 pipelines/*.mk $(DESTDIR)$(PREFIX)/share/gm/pipelines
 	install -m 644 examples/data/* $(DESTDIR)$(PREFIX)/share/gm/examples/data
+	install -m 644 examples/people.awk $(DESTDIR)$(PREFIX)/share/gm/examples
 	install -m 644 tests/helpers.bash $(DESTDIR)$(PREFIX)/share/gm/tests
 uninstall:
 	rm -f $(TOOLS:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%) $(DESTDIR)$(PREFIX)/lib/libgm.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/gm.pc

@@ -15,6 +15,7 @@ typedef struct init {
     gm_model_spec spec;
     gm_state state;
     gm_schema *schema;
+    gm_spans spans; /* of its features */
 } init;
 
 static const gm_option options[] = {
@@ -128,7 +129,8 @@ static int init_data(gm_call *call, init *s, gm_words *words, gm_error *e) {
     choice.fold.rest = s->hold_out;
     s->schema = gm_schema_scan(s->data.items, s->data.count, &choice, e);
     if (!s->schema) return -1;
-    *words = (gm_words){.features = s->schema->features, .classes = s->schema->class_count};
+    if (gm_schema_spans(s->schema, &s->spans, e) != 0) return -1;
+    *words = (gm_words){.features = s->schema->features, .classes = s->schema->class_count, .spans = s->spans};
     if (asks_for_gamma(call) && find_gamma(s, choice.fold, &words->gamma, e) != 0) return -1;
     s->spec.schema = gm_schema_value(s->schema, e);
     return s->spec.schema ? 0 : -1;
@@ -190,6 +192,7 @@ static gm_net *renumber(const gm_net *cut, gm_error *e) {
         texts[l] = gm_layer_text(&cut->layers[l], text, sizeof text) ? gm_copy_text(text, strlen(text), e) : NULL;
         ok = texts[l] != NULL;
     }
+    words.spans = cut->spans;
     if (ok) net = gm_net_parse(input, (const char *const *)texts, cut->layer_count, words, e);
     for (size_t l = 0; l < cut->layer_count; l++) free(texts[l]);
     return net;
@@ -292,6 +295,7 @@ static void init_close(gm_call *call) {
     init *s = call->state;
     gm_model_spec_free(&s->spec);
     gm_schema_free(s->schema);
+    free(s->spans.items);
     free(s->state.blocks);
 }
 
@@ -302,7 +306,7 @@ const gm_tool gm_init_tool = {
     .details = "INPUT   a number of columns, `features` or `classes` of the --data, or parts: 20+classes\n"
                "LAYER   dense:UNITS[:ACTIVATION] (linear relu leaky tanh sigmoid softmax elu gelu softplus)\n"
                "        (each may end in :spectral), dropout:RATE, batchnorm, rff:UNITS:GAMMA,\n"
-               "        gaussian:UNITS[+classes]",
+               "        gaussian:UNITS[+classes], mixed:TEMPERATURE[:ACTIVATION]",
     .options = options,
     .state_size = sizeof(init),
     .role = GM_ALONE,

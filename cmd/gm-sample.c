@@ -265,7 +265,8 @@ static int draw(sample *s, gm_record *r, size_t n, float **x, gm_error *e) {
     }
     *x = gm_record_put_matrix(r, "x", n, net->outputs, e);
     if (!*x) return -1;
-    return gm_walk_forward(s->walk, s->models[s->at].params, &input, n, (gm_mode){.training = false}, *x, e);
+    gm_mode mode = {.drawing = true, .seed = s->seed, .step = s->done / BATCH};
+    return gm_walk_forward(s->walk, s->models[s->at].params, &input, n, mode, *x, e);
 }
 
 /* ---- pictures ---- */

@@ -114,6 +114,9 @@ static size_t layer_line(const gm_net *net, size_t i, char name[64]) {
     case GM_BATCHNORM:
         snprintf(name, 64, "%zu batchnorm", i);
         break;
+    case GM_MIXED:
+        snprintf(name, 64, "%zu mixed %s %g", i, gm_activation_text(l->activation), l->temperature);
+        break;
     }
     return numbers;
 }

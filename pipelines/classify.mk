@@ -20,11 +20,6 @@ LABEL     ?= $(if $(findstring digits.csv,$(DATA)),digit,$(if $(findstring iris.
 TEST      ?=
 FOLD      ?= 1/5
 SCALE     ?= standard
-SEPARATOR   ?=
-NO_HEADER   ?=
-CATEGORICAL ?=
-NUMERIC     ?=
-MISSING     ?=
 INIT      ?= glorot
 LAYERS    ?= dense:256:relu dropout:0.3 dense:128:relu dense:classes:softmax
 OPTIMIZER ?= adam:lr=1e-3
@@ -47,10 +42,8 @@ TRAIN = gm-batch -b $(BATCH) --train $(C) -e $(EPOCHS) --until $(UNTIL) -s $(SEE
 	gm-grad -m $(C) --loss "$(LOSS)" $(if $(WEIGHT),--class-weight "$(WEIGHT)") | \
 	gm-step -m $(C) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --checkpoint $(OUT)/C.gmt:$(KEEP) | gm-log -o $(OUT)/run.csv
 
-FORM = $(if $(SEPARATOR),--separator '$(SEPARATOR)') $(if $(NO_HEADER),--no-header) $(if $(CATEGORICAL),--categorical '$(CATEGORICAL)') \
-	$(if $(NUMERIC),--numeric '$(NUMERIC)') $(if $(MISSING),--missing '$(MISSING)')
 INPUTS = $(DATA)
-SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(strip $(FORM)) FOLD=$(FOLD) SCALE=$(SCALE) INIT=$(INIT) LAYERS=$(LAYERS) OPTIMIZER=$(OPTIMIZER) \
+SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) FOLD=$(FOLD) SCALE=$(SCALE) INIT=$(INIT) LAYERS=$(LAYERS) OPTIMIZER=$(OPTIMIZER) \
 	SCHEDULE=$(SCHEDULE) LOSS=$(LOSS) WEIGHT=$(WEIGHT) BATCH=$(BATCH) EPOCHS=$(EPOCHS) ROUND=$(ROUND) PATIENCE=$(PATIENCE) \
 	$(if $(PATIENCE),METRIC=$(METRIC)) CALIBRATE=$(CALIBRATE) SEED=$(SEED)
 
@@ -79,9 +72,6 @@ $(call whole,EPOCHS,1)
 $(call whole,ROUND,1)
 $(if $(PATIENCE),$(call whole,PATIENCE,1))
 $(call metric,$(METRIC))
-comma := ,
-empty :=
-files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))
 
 all: $(OUT)/figures $(OUT)/losses.png
 	@echo "$(OUT)/model.gm       the classifier: gm-classify -m $(OUT)/model.gm FILE"
@@ -90,7 +80,7 @@ all: $(OUT)/figures $(OUT)/losses.png
 	@$(if $(TEST),,$(if $(CALIBRATE),echo "(its probabilities were fitted to the same rows)"))
 
 $(C): | $(OUT)/settings
-	@$(locked) [ -f $@ ] || gm-init -o $@ -s $(SEED) --data $(files) $(if $(LABEL),--label "$(LABEL)") $(FORM) $(if $(FOLD),--fold $(FOLD) --hold-out) --scale $(SCALE) \
+	@$(locked) [ -f $@ ] || gm-init -o $@ -s $(SEED) $(described) $(if $(FOLD),--fold $(FOLD) --hold-out) \
 		--init $(INIT) --optimizer $(OPTIMIZER) features $(LAYERS)
 
 # One round behind the other: $(OUT)/rounds/E holds the figures behind epoch E; it is empty once training was stopped.

@@ -2,7 +2,8 @@
 #
 # A pipeline sets, before it includes this file:   NAME   TRAIN (the pipeline, in one line)   SETTINGS (what a run depends on)
 #   INPUTS (files that it depends on)
-# and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe), the targets `tools` and $(OUT)/settings.
+# and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe), the targets `tools` and $(OUT)/settings,
+# $(described) (what gm-init is told of DATA, LABEL and SCALE) and $(FORM) (how a CSV file is to be read: its five variables).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,6 +16,19 @@ ROOT    := $(patsubst %/,%,$(dir $(HERE)))
 OUT     ?= out/$(NAME)
 FUSED   ?=
 THREADS ?= 1
+
+comma := ,
+empty :=
+
+SEPARATOR   ?=
+NO_HEADER   ?=
+CATEGORICAL ?=
+NUMERIC     ?=
+MISSING     ?=
+FORM = $(strip $(if $(SEPARATOR),--separator '$(SEPARATOR)') $(if $(NO_HEADER),--no-header) \
+	$(if $(CATEGORICAL),--categorical '$(CATEGORICAL)') $(if $(NUMERIC),--numeric '$(NUMERIC)') $(if $(MISSING),--missing '$(MISSING)'))
+files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))
+described = --data $(files) $(if $(LABEL),--label "$(LABEL)") $(FORM) --scale $(SCALE)
 
 ifneq ($(words $(OUT)),1)
 $(error OUT='$(OUT)': make cannot work with blanks in a folder's name)

@@ -32,8 +32,6 @@ KEEP      ?= 1000
 SAMPLES   ?= 2000
 PICTURES  ?= $(if $(CONDITIONAL),10,64)
 
-comma := ,
-empty :=
 real   = $(if $(CONDITIONAL),[x$(comma)y],x)
 fake   = $(if $(CONDITIONAL),[fake$(comma)y],fake)
 
@@ -117,7 +115,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-log -o $(OUT)/run.csv --watch fake=x
 
 # A schedule may depend on the number of steps in all, so that is then fixed too.
-SETTINGS = FAMILY=$(FAMILY) DATA=$(DATA) LABEL=$(LABEL) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) \
+SETTINGS = FAMILY=$(FAMILY) DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) \
 	D_LAYERS=$(D_LAYERS) G_OPTIMIZER=$(G_OPTIMIZER) D_OPTIMIZER=$(D_OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) G_OWN=$(G_OWN) FILM=$(FILM) CRITIC=$(CRITIC) \
 	CLIP_NORM=$(CLIP_NORM) CLIP_WEIGHTS=$(CLIP_WEIGHTS) SCHEDULE=$(SCHEDULE) $(if $(SCHEDULE),STEPS=$(STEPS)) BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
@@ -137,21 +135,21 @@ ifeq ($(LABEL)$(findstring ubyte,$(DATA)),)
 $(error CONDITIONAL needs the classes of the rows: LABEL=COLUMN)
 endif
 endif
-files = $(subst $(empty) $(empty),$(comma),$(strip $(DATA)))
-INIT = gm-init --data $(files) $(if $(LABEL),--label $(LABEL)) --scale $(SCALE)
 condition = $(if $(CONDITIONAL),+classes)
 
-all: $(OUT)/samples.png $(OUT)/losses.png $(OUT)/samples.csv $(if $(FILM),$(OUT)/film.png)
-	@echo "$(OUT)/samples.png    $(PICTURES) generated rows $(if $(CONDITIONAL),of each class )as pictures"
+# IDX files say how large their pictures are.
+pictured = $(SHAPE)$(findstring ubyte,$(DATA))
+all: $(if $(pictured),$(OUT)/samples.png) $(OUT)/losses.png $(OUT)/samples.csv $(if $(FILM),$(OUT)/film.png)
+	@$(if $(pictured),echo "$(OUT)/samples.png    $(PICTURES) generated rows $(if $(CONDITIONAL),of each class )as pictures")
 	@echo "$(OUT)/losses.png     loss curves"
 	@$(if $(FILM),echo "$(OUT)/film.png       a row of pictures for each $(FILM) steps")
 	@echo "$(OUT)/samples.csv    $(SAMPLES) generated rows, same columns as the data"
 
 $(G): | $(OUT)/settings
 	@$(if $(FILM),mkdir -p $(OUT)/film)
-	@$(INIT) -o $@ -s $(SEED) --optimizer $(G_OPTIMIZER) $(NOISE)$(condition) $(G_LAYERS)
+	@gm-init -o $@ -s $(SEED) $(described) --optimizer $(G_OPTIMIZER) $(NOISE)$(condition) $(G_LAYERS)
 $(D): | $(OUT)/settings
-	@$(INIT) -o $@ -s $$(($(SEED) + 1)) --optimizer $(D_OPTIMIZER) features$(condition) $(D_LAYERS)
+	@gm-init -o $@ -s $$(($(SEED) + 1)) $(described) --optimizer $(D_OPTIMIZER) features$(condition) $(D_LAYERS)
 
 # The models know their step: a run that was interrupted goes on, one that is finished has nothing to do.
 $(OUT)/trained-$(STEPS): $(OUT)/settings | $(G) $(D)

@@ -38,7 +38,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(C) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv --watch fake=x
 
-SETTINGS = DATA=$(DATA) LABEL=$(LABEL) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \
+SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \
 	OPTIMIZER=$(OPTIMIZER) BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
 
@@ -49,9 +49,7 @@ $(error DATA=FILE.csv and LABEL=COLUMN say which rows, and which column holds th
 endif
 $(call whole,STEPS,1)
 $(call there,TEST)
-comma := ,
-empty :=
-INIT = gm-init --data $(subst $(empty) $(empty),$(comma),$(strip $(DATA))) --label $(LABEL) --unlabelled --scale $(SCALE) --optimizer $(OPTIMIZER)
+INIT = gm-init $(described) --unlabelled --optimizer $(OPTIMIZER)
 
 all: $(OUT)/model.gm $(if $(TEST),$(OUT)/figures) $(OUT)/samples.csv $(if $(SHAPE),$(OUT)/samples.png) $(OUT)/losses.png
 	@echo "$(OUT)/model.gm       the classifier: gm-classify -m $(OUT)/model.gm FILE"

@@ -35,8 +35,6 @@ KEEP      ?= 1000
 SAMPLES   ?= 2000
 PICTURES  ?= $(if $(CONDITIONAL),10,64)
 
-comma := ,
-empty :=
 V    = $(OUT)/V.gm
 t    = $(if $(CONDITIONAL),[x$(comma)y],x)
 likelihood = $(LIKELIHOOD)($(t),x$(if $(DEVIATION),$(comma)$(DEVIATION)))
@@ -46,7 +44,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(V) -e $(EPOCHS) -s $(SEED) $(if $(FOLD),-
 	gm-grad -m $(V) --loss "$(LOSS)" | gm-step -m $(V) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --checkpoint $(OUT)/V.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv
 
-SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FOLD=$(FOLD) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) LATENT=$(LATENT) E_LAYERS=$(E_LAYERS) \
+SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) FOLD=$(FOLD) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) LATENT=$(LATENT) E_LAYERS=$(E_LAYERS) \
 	D_LAYERS=$(D_LAYERS) LIKELIHOOD=$(LIKELIHOOD) DEVIATION=$(DEVIATION) BETA=$(BETA) OPTIMIZER=$(OPTIMIZER) SCHEDULE=$(SCHEDULE) $(if $(SCHEDULE),EPOCHS=$(EPOCHS)) \
 	BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
@@ -84,8 +82,7 @@ all: $(OUT)/elbo $(OUT)/samples.csv $(OUT)/latent.csv $(pictures) $(OUT)/losses.
 
 # Ranges are those of all rows, the fold's too, so that these are grey values as well.
 $(V): | $(OUT)/settings
-	@gm-init -o $@ -s $(SEED) --data $(subst $(empty) $(empty),$(comma),$(strip $(DATA))) $(if $(LABEL),--label $(LABEL)) --scale $(SCALE) \
-		--optimizer $(OPTIMIZER) features$(told) $(E_LAYERS) dense:$$((2 * $(LATENT))) gaussian:$(LATENT)$(told) $(D_LAYERS)
+	@gm-init -o $@ -s $(SEED) $(described) --optimizer $(OPTIMIZER) features$(told) $(E_LAYERS) dense:$$((2 * $(LATENT))) gaussian:$(LATENT)$(told) $(D_LAYERS)
 
 $(OUT)/trained-$(EPOCHS): $(OUT)/settings | $(V)
 	@[ "$$(gm-show --step $(V))" -gt 0 ] || echo "training a VAE on $(DATA), $(EPOCHS) epochs"

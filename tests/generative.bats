@@ -94,7 +94,7 @@ pipes() { bash -euo pipefail -c "$(line "$1" "$2")"; }
     gm_assert_fails 2 "--layers: '4-3' is no FIRST-LAST" gm-forward -m V.gm --layers 4-3
     gm_assert_fails 2 "--layers goes with --from" gm-init -o X.gm --layers 0-1 4 dense:2
     gm-save V.gm >V.gmt
-    gm_assert_fails 2 "the last layer must be dense or gaussian" gm-init -o X.gm --from <(gm-init -o B.gm 4 dense:2 batchnorm dense:2 >&2; gm-save B.gm) --layers 0-1
+    gm_assert_fails 2 "the last layer must be dense, gaussian or mixed" gm-init -o X.gm --from <(gm-init -o B.gm 4 dense:2 batchnorm dense:2 >&2; gm-save B.gm) --layers 0-1
 }
 
 @test "records with a step draw, others do not; the held-out bound is an average over draws" {

@@ -243,6 +243,30 @@ png_size() { # "WIDTHxHEIGHT"
     [[ $output == *"LIKELIHOOD is bernoulli or gaussian, not 'poisson'"* ]]
 }
 
+@test "tabular.mk: a table of the same columns, a comparison; it goes on, and more rows are drawn without training" {
+    pipeline tabular STEPS=20 ROWS=200 LAYERS=dense:16:leaky 2>err.txt >figures.txt
+    grep -q '^two_sample_accuracy ' figures.txt
+    gm_assert_equal "$(wc -l <out/tabular/samples.csv)" 201
+    gm_assert_equal "$(head -n 1 out/tabular/samples.csv)" "$(head -n 1 out/tabular/people.csv)"
+    awk -F, 'NR > 1 && ($2 !~ /^(none|school|college|doctor)$/ || $11 !~ /^(yes|no)$/ || $1 < 18 || $1 > 90) { print; exit 1 }' out/tabular/samples.csv
+    gm-sample -m out/tabular/gan/G.gm -n 50 --label no --csv | awk -F, 'NR > 1 && $NF != "no" { exit 1 }'
+    sum=$(sha256sum out/tabular/samples.csv out/tabular/gan/*.gm)
+    pipeline tabular STEPS=20 ROWS=200 LAYERS=dense:16:leaky 2>err.txt >again.txt
+    gm_assert_equal "$(cat err.txt)" ""
+    cmp <(tail -n +4 figures.txt) again.txt
+    gm_assert_equal "$(sha256sum out/tabular/samples.csv out/tabular/gan/*.gm)" "$sum"
+    pipeline tabular STEPS=20 ROWS=300 LAYERS=dense:16:leaky 2>err.txt >again.txt
+    gm_assert_equal "$(wc -l <out/tabular/samples.csv)" 301
+    gm_assert_equal "$(head -n 201 out/tabular/samples.csv | sha256sum | cut -c1-64)" "$(cut -c1-64 <<<"$sum" | head -n 1)"
+    # without a label, and columns of numbers that are names
+    pipeline tabular DATA=share/gm/examples/data/iris.csv STEPS=10 ROWS=50 LAYERS=dense:8:leaky OUT=out/iris >/dev/null
+    awk -F, 'NR > 1 && $5 !~ /^(setosa|versicolor|virginica)$/ { exit 1 }' out/iris/samples.csv
+    pipeline tabular DATA=out/tabular/people.csv LABEL=buys CATEGORICAL=children STEPS=10 ROWS=50 LAYERS=dense:8:leaky OUT=out/named >/dev/null
+    gm-show out/named/gan/G.gm | grep -q 'children .*6 categories'
+    run ! pipeline tabular ROWS=many
+    [[ $output == *"ROWS must be a whole number"* ]]
+}
+
 @test "semi.mk, few.mk and tstr.mk: rows without a label, generated rows, and what they are worth" {
     pipeline few EPOCHS=3 GAN_STEPS=20 STEPS=30 LAYERS="dense:32:leaky dense:classes:softmax" PER_CLASS=5 >figures.txt
     gm_assert_equal "$(cut -d' ' -f1 figures.txt | xargs)" "labelled_accuracy extended_accuracy semi_accuracy"

@@ -100,3 +100,59 @@ mixed() { # a table with a skewed column, an atom, missing numbers, fixed decima
     grep -q ',,' fake.csv
     gm-init -o F.gm -s 1 --data fake.csv --label ok --scale quantile 8+classes dense:features:tanh
 }
+
+@test "a mixed layer draws categories with the chances of a softmax, and numbers through its activation" {
+    mixed
+    gm-init -o G.gm -s 3 --init normal:1e-9 --data mixed.csv --label ok --scale range:-1,1 4 dense:features mixed:0.2:tanh >/dev/null
+    gm-show G.gm | grep -q '^  1 mixed tanh 0.2 *6 *0$'
+    # logits of the features income, paid, paid is missing, red, blue, age
+    gm-save G.gm >G.gmt
+    gm_python - <<'PY'
+import sys, msgpack, numpy as np, zstandard
+data = zstandard.ZstdDecompressor().stream_reader(open("G.gmt", "rb"), read_across_frames=True).read()
+records = list(msgpack.Unpacker(__import__("io").BytesIO(data), raw=False))
+b = records[0]["tensors"]["0.b"]
+names = [c for c in records[0]["info"]["model"]["spans"]]
+assert names == [0, 0, -1, 2, 0], names
+values = np.array([0.3, -0.4, -1.0, 1.2, 0.2, 0.1], "<f4")
+assert b["shape"] == [6], b["shape"]
+b["data"] = values.tobytes()
+open("edited.gmt", "wb").write(b"".join(msgpack.packb(r) for r in records))
+PY
+    gm-init --force -o G.gm --from edited.gmt >/dev/null
+    gm-sample -m G.gm -n 20000 -s 5 | gm-show --csv x >x.csv
+    gm_python - <<'PY'
+import numpy as np
+x = np.loadtxt("x.csv", delimiter=",", skiprows=1)
+for column, wanted in (0, 0.3), (1, -0.4), (5, 0.1):
+    assert np.abs(x[:, column] - np.tanh(wanted)).max() < 1e-5, column
+assert np.abs(x[:, 3] + x[:, 4] - 1).max() < 1e-5
+red, missing = (x[:, 3] > x[:, 4]).mean(), (x[:, 2] > 0.5).mean()
+assert abs(red - 1 / (1 + np.exp(-1.0))) < 0.012, red  # 4 standard errors
+assert abs(missing - 1 / (1 + np.exp(1.0))) < 0.012, missing
+# at a temperature of 0.2 most are near 0 or 1, and some between
+near = ((x[:, 3] < 0.05) | (x[:, 3] > 0.95)).mean()
+assert 0.6 < near < 0.95, near
+PY
+    # without noise: the softmax at this temperature
+    gm-noise -n 1 -b 1 --dim 4 -o x | gm-forward -m G.gm | gm-show --csv out | tail -n 1 | awk -F, '{ d = $4 - 1 / (1 + exp(-5)); exit !(d < 1e-5 && d > -1e-5) }'
+    # the first rows of a longer call are those of a shorter one
+    gm-sample -m G.gm -n 300 -s 5 | gm-show --csv x | cmp - <(head -n 301 x.csv)
+    gm-save G.gm >a.gmt && gm-init -o H.gm --from a.gmt >/dev/null
+    gm-sample -m H.gm -n 300 -s 5 | gm-show --csv x | cmp - <(head -n 301 x.csv)
+}
+
+@test "a mixed layer that does not fit is refused" {
+    mixed
+    gm_assert_fails 2 "layer 'mixed:0.2': mixed needs data whose columns it makes" gm-init -o X.gm 4 dense:6 mixed:0.2
+    gm_assert_fails 2 "the layer before must have the 6 units that the data have features, not 5" \
+        gm-init -o X.gm --data mixed.csv --label ok 4 dense:5 mixed:0.2
+    gm_assert_fails 2 "layer 'mixed:0.2': mixed makes rows of data: it must be the last layer" \
+        gm-init -o X.gm --data mixed.csv --label ok 4 dense:features mixed:0.2 dense:2
+    gm_assert_fails 2 "the temperature must be 0.001 to 1000, not '0'" gm-init -o X.gm --data mixed.csv --label ok 4 dense:features mixed:0
+    gm_assert_fails 2 "numbers go through linear, tanh or sigmoid, not 'tan' (did you mean tanh?)" \
+        gm-init -o X.gm --data mixed.csv --label ok 4 dense:features mixed:0.2:tan
+    gm-init -o M.gm --data mixed.csv --label ok features dense:features mixed:0.2 >/dev/null
+    gm_assert_fails 2 "loss: column 1: bce needs a sigmoid output, or a linear one as the logit; the last layer is mixed" gm-grad -m M.gm --loss 'bce(x,1)'
+    gm_assert_fails 2 "loss: column 1: ce needs a softmax output; the last layer is mixed" gm-grad -m M.gm --loss 'ce(x,y)'
+}

@@ -37,7 +37,8 @@ GM_MUST_USE int gm_input_check(const gm_input *input, const gm_net *net, size_t 
 
 /* Dropout is active when training, and batchnorm takes the batch's moments; dropout masks are number (operand * rows +
  * row) * units + unit of (seed, DROPOUT, layer, step). Gaussian layers draw when drawing: normal number (operand * rows
- * + row) * latent + unit of (seed, GAUSSIAN, layer, step). */
+ * + row) * latent + unit of (seed, GAUSSIAN, layer, step); mixed layers too, from uniform number (operand * rows +
+ * row) * units + unit of (seed, GUMBEL, layer, step). */
 typedef struct gm_mode {
     bool training, drawing;
     uint64_t seed, step;

@@ -8,6 +8,7 @@
 #define GM_NET_H
 
 #include "gm/base.h"
+#include "gm/spans.h"
 
 #define GM_LAYERS_MAX 256
 #define GM_PARTS_MAX 8
@@ -38,22 +39,27 @@ typedef enum gm_layer_kind {
     GM_GAUSSIAN,
     /* Batch normalization (Ioffe, Szegedy 2015, algorithm 1): y = gain (x - mean) / sqrt(variance + 1e-5) + shift; in
      * training with the batch's moments, each operand of a loss apart, else with the running ones. */
-    GM_BATCHNORM
+    GM_BATCHNORM,
+    /* Rows of a table, the last layer of a generator: numbers through the activation, the columns of a category through
+     * softmax((x + g) / temperature) with Gumbel noise g (Jang, Gu, Poole 2017; Maddison, Mnih, Teh 2017, for a flag
+     * section B), so that the largest is the category k with probability softmax(x)_k; where nothing is drawn g = 0. */
+    GM_MIXED
 } gm_layer_kind;
 
 typedef struct gm_layer {
     gm_layer_kind kind;
     size_t number;            /* its place in the network that was parsed: the stream of its random numbers */
-    size_t inputs, units;     /* dropout, batchnorm: units == inputs; gaussian: units == latent + labels */
-    gm_activation activation; /* dense */
+    size_t inputs, units;     /* dropout, batchnorm, mixed: units == inputs; gaussian: units == latent + labels */
+    gm_activation activation; /* dense; mixed: of numbers: linear, tanh or sigmoid */
     bool spectral;            /* dense: W is divided by its largest singular value (Miyato et al. 2018, algorithm 1) */
-    double rate;       /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
-    double gamma;      /* rff */
-    size_t latent;     /* gaussian: inputs / 2 */
-    size_t labels;     /* gaussian: columns of the class behind the latent ones, or 0 */
-    size_t weights;    /* index into gm_net.parameters: dense W, batchnorm gain */
-    size_t biases;     /* dense b, batchnorm shift */
-    size_t statistics; /* batchnorm: running mean, the running variance behind it; spectral: u */
+    double rate;        /* dropout: the probability that a number is set to 0; the others are divided by 1 - rate */
+    double gamma;       /* rff */
+    double temperature; /* mixed */
+    size_t latent;      /* gaussian: inputs / 2 */
+    size_t labels;      /* gaussian: columns of the class behind the latent ones, or 0 */
+    size_t weights;     /* index into gm_net.parameters: dense W, batchnorm gain */
+    size_t biases;      /* dense b, batchnorm shift */
+    size_t statistics;  /* batchnorm: running mean, the running variance behind it; spectral: u */
 } gm_layer;
 
 typedef struct gm_parameter {
@@ -85,6 +91,7 @@ typedef struct gm_net {
     gm_layer *layers;
     size_t parameter_count;
     gm_parameter *parameters;
+    gm_spans spans; /* of the outputs, where the last layer is mixed; else none */
     size_t block;   /* floats in a block, alignment included */
     size_t numbers; /* parameters that are trained: the sum of their tensors' counts */
 } gm_net;
@@ -92,12 +99,13 @@ typedef struct gm_net {
 /* What the words `features`, `classes` and `scale` (of rff) stand for; 0: the word cannot be used. */
 typedef struct gm_words {
     size_t features, classes;
-    double gamma; /* 1 / (features variance), over all numbers of the encoded data */
+    double gamma;   /* 1 / (features variance), over all numbers of the encoded data */
+    gm_spans spans; /* of the features; what a mixed layer needs. Borrowed for the call. */
 } gm_words;
 
 /* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dense:256:leaky:spectral",
- * "dropout:0.3", "rff:1024:0.05", "batchnorm", "gaussian:20", "gaussian:20+classes"; units may be a word). Messages
- * quote the layer and propose the word that was meant. NULL with a message. */
+ * "dropout:0.3", "rff:1024:0.05", "batchnorm", "gaussian:20", "gaussian:20+classes", "mixed:0.2:tanh"; units may be a
+ * word). Messages quote the layer and propose the word that was meant. NULL with a message. */
 GM_MUST_USE gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words,
                                  gm_error *e);
 void gm_net_free(gm_net *net);
@@ -110,9 +118,9 @@ GM_MUST_USE gm_net *gm_net_cut(const gm_net *net, size_t first, size_t count, gm
 /* The number of the gaussian layer, or -1. */
 long gm_net_latent(const gm_net *net);
 
-/* The texts that gm_net_parse turns into an equal network with words = {features, classes} of those parts: what model
- * files keep. Part kinds are kept as "features=64", "classes=10". Returns out, or NULL if `size` is too small (64
- * always is enough for a layer, 512 for an input). */
+/* The texts that gm_net_parse turns into an equal network with words = {features, classes} of those parts and the same
+ * spans: what model files keep. Part kinds are kept as "features=64", "classes=10". Returns out, or NULL if `size` is
+ * too small (64 always is enough for a layer, 512 for an input). */
 char *gm_net_input_text(const gm_net *net, char *out, size_t size);
 char *gm_layer_text(const gm_layer *layer, char *out, size_t size);
 const char *gm_activation_text(gm_activation a);

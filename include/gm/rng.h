@@ -20,7 +20,8 @@ typedef enum gm_purpose {
     GM_PURPOSE_GAUSSIAN = 7,  /* stream: number of the layer; step: of the record */
     GM_PURPOSE_PENALTY = 8,   /* stream: number of the gp term among gp terms; step: of the record */
     GM_PURPOSE_RESERVOIR = 9, /* stream: number of the column; step 0 */
-    GM_PURPOSE_COMPARE = 10   /* stream: of what is drawn in lib/math/sample.h; step: the epoch */
+    GM_PURPOSE_COMPARE = 10,  /* stream: of what is drawn in lib/math/sample.h; step: the epoch */
+    GM_PURPOSE_GUMBEL = 11    /* stream: number of the layer; step: of the record */
 } gm_purpose;
 
 typedef struct gm_rng {

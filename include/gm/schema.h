@@ -6,6 +6,7 @@
 #ifndef GM_SCHEMA_H
 #define GM_SCHEMA_H
 
+#include "gm/spans.h"
 #include "gm/value.h"
 
 typedef enum gm_scale_kind { GM_SCALE_NONE, GM_SCALE_STANDARD, GM_SCALE_RANGE, GM_SCALE_QUANTILE } gm_scale_kind;
@@ -111,6 +112,9 @@ bool gm_schema_encodes_alike(const gm_schema *a, const gm_schema *b);
 
 /* Class number of a label's text (n bytes): numbers equal as numbers ("3" and "3.0"); -1 if there is none. */
 long gm_schema_class(const gm_schema *s, const char *text, size_t n);
+
+/* What stands in the features, for a mixed layer. The caller frees the items. */
+GM_MUST_USE int gm_schema_spans(const gm_schema *s, gm_spans *spans, gm_error *e);
 
 /* Rows that have a class: the sum of class_rows. */
 size_t gm_schema_labelled(const gm_schema *s);

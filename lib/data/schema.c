@@ -146,6 +146,17 @@ long gm_schema_class(const gm_schema *s, const char *text, size_t n) {
     return gm_parse_double_n(text, n, &value) ? find_number(s, value) : -1;
 }
 
+int gm_schema_spans(const gm_schema *s, gm_spans *spans, gm_error *e) {
+    *spans = (gm_spans){.items = gm_new(2 * s->column_count + 1, sizeof *spans->items, e)};
+    if (!spans->items) return -1;
+    for (size_t i = 0; i < s->column_count; i++) {
+        const gm_column *c = &s->columns[i];
+        spans->items[spans->count++] = c->categorical ? (int32_t)c->category_count : GM_SPAN_NUMBER;
+        if (!c->categorical && c->features == 2) spans->items[spans->count++] = GM_SPAN_FLAG;
+    }
+    return 0;
+}
+
 size_t gm_schema_labelled(const gm_schema *s) {
     size_t rows = 0;
     for (size_t i = 0; i < s->class_count; i++) rows += s->class_rows[i];

@@ -117,6 +117,7 @@ static int copy_whole(gm_model *m, what_blocks what, gm_state *state, gm_error *
     }
     for (int i = 0; i < LOCKED_TRIES; i++) {
         if (copy_locked(m, what, state)) return 0;
+        nap(); /* a writer that lost its patience finds the lock free, and respects it again */
     }
     return gm_fail(e, "%s: changes faster than it can be copied", m->path);
 }

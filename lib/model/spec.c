@@ -2,6 +2,7 @@
 #include "gm/model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "grad/NAME/255.W" must be the name of a tensor. */
@@ -51,6 +52,16 @@ static gm_words words_of(const gm_net *net) {
     return words;
 }
 
+static gm_value *spans_value(const gm_spans *spans) {
+    gm_value *items = gm_value_array();
+    for (size_t i = 0; items && i < spans->count; i++)
+        if (gm_array_push(items, gm_value_int(spans->items[i])) != 0) {
+            gm_value_free(items);
+            items = NULL;
+        }
+    return items;
+}
+
 static gm_value *layers_value(const gm_net *net) {
     gm_value *layers = gm_value_array();
     for (size_t i = 0; layers && i < net->layer_count; i++) {
@@ -79,6 +90,7 @@ gm_value *gm_model_spec_value(const gm_model_spec *spec, bool provenance, gm_err
               gm_map_set(map, "optimizer", gm_value_text(gm_optim_text(&spec->optim, optimizer))) == 0 &&
               gm_map_set(map, "init", gm_value_text(spec->init)) == 0 &&
               gm_map_set(map, "seed", gm_value_text(seed)) == 0;
+    if (ok && spec->net->spans.count) ok = gm_map_set(map, "spans", spans_value(&spec->net->spans)) == 0;
     if (ok && spec->schema) ok = gm_map_set(map, "schema", gm_value_copy(spec->schema)) == 0;
     if (ok && provenance && spec->provenance) {
         ok = gm_map_set(map, "provenance", gm_value_copy(spec->provenance)) == 0;
@@ -112,6 +124,24 @@ static int parse_words(const gm_value *map, gm_words *words, gm_error *e) {
     return 0;
 }
 
+/* The optional list of spans; the caller frees its items. */
+static int parse_spans(const gm_value *map, gm_spans *spans, gm_error *e) {
+    const gm_value *list = gm_map_get(map, "spans");
+    *spans = (gm_spans){0};
+    if (!list) return 0;
+    if (list->kind != GM_ARRAY || list->length > GM_UNITS_MAX)
+        return gm_fail(e, "the specification's spans are no list of numbers");
+    spans->items = gm_new(list->length + 1, sizeof *spans->items, e);
+    if (!spans->items) return -1;
+    for (size_t i = 0; i < list->length; i++) {
+        const gm_value *item = list->items[i];
+        if (item->kind != GM_INT || item->integer < GM_SPAN_FLAG || item->integer > (int64_t)GM_UNITS_MAX)
+            return gm_fail(e, "the specification's span %zu is none", i);
+        spans->items[spans->count++] = (int32_t)item->integer;
+    }
+    return 0;
+}
+
 static gm_net *parse_net(const gm_value *map, gm_error *e) {
     const char *texts[GM_LAYERS_MAX];
     const char *input = need_text(map, "input", 511, e);
@@ -129,7 +159,9 @@ static gm_net *parse_net(const gm_value *map, gm_error *e) {
         }
         texts[i] = layers->items[i]->text;
     }
-    return gm_net_parse(input, texts, layers->length, words, e);
+    gm_net *net = parse_spans(map, &words.spans, e) == 0 ? gm_net_parse(input, texts, layers->length, words, e) : NULL;
+    free(words.spans.items);
+    return net;
 }
 
 static int parse_fields(const gm_value *map, gm_model_spec *spec, gm_error *e) {

@@ -211,6 +211,9 @@ static void layer_backward(const gm_pass *pass, size_t l, const gm_chunk *c) {
     case GM_BATCHNORM:
         batchnorm_backward(pass, l, c);
         break;
+    case GM_MIXED:
+        gm_mixed_backward(layer, &pass->walk->net->spans, c->rows, c->y[l], c->d[l + 1], c->d[l]);
+        break;
     }
 }
 

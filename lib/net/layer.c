@@ -71,8 +71,7 @@ GM_CLONES static void gelu(size_t n, const float *v, float *y) {
     for (size_t i = 0; i < n; i++) y[i] = 0.5f * v[i] * (1.0f + t[i]);
 }
 
-/* y_k = exp(v_k - max v) / sum_j exp(v_j - max v) for each row. */
-static void softmax(size_t rows, size_t units, const float *v, float *y) {
+void gm_softmax(size_t rows, size_t units, const float *v, float *y) {
     for (size_t i = 0; i < rows; i++, v += units, y += units) {
         float largest = v[0];
         for (size_t j = 1; j < units; j++) largest = v[j] > largest ? v[j] : largest;
@@ -117,7 +116,7 @@ static void add_biases_activate(gm_activation a, size_t rows, size_t units, cons
         float *from = v + i * units, *to = y + i * units;
         add_biases(n, units, biases, from, from);
         if (a == GM_SOFTMAX) {
-            softmax(n, units, from, to);
+            gm_softmax(n, units, from, to);
             continue;
         }
         for (size_t j = 0; j < count; j += BLOCK) activate_block(a, smaller(BLOCK, count - j), from + j, to + j);

@@ -16,6 +16,9 @@ bool gm_activation_keeps_v(gm_activation a);
 void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, const float *x,
                       float *v, float *y);
 
+/* y_k = exp(v_k - max v) / sum_j exp(v_j - max v) for each row. v may be y. */
+void gm_softmax(size_t rows, size_t units, const float *v, float *y);
+
 /* d/dv = d/dy times the activation's derivative, in place: d[rows, units]. v counts only where gm_activation_keeps_v.
  */
 void gm_activation_backward(gm_activation a, size_t rows, size_t units, const float *v, const float *y, float *d);
@@ -67,6 +70,18 @@ void gm_gaussian_backward(const gm_layer *layer, size_t rows, const float *x, co
 /* Adds weight KL(N(m, exp(s)) || N(0, 1)) = weight sum (m^2 + exp(s) - 1 - s) / 2 to values[rows], in nats (Kingma,
  * Welling 2014, appendix B). */
 void gm_gaussian_divergence(const gm_layer *layer, size_t rows, const float *x, double weight, double *values);
+
+/* ---- mixed.c: the last layer of a generator of tables ---- */
+
+/* y[rows, units]: numbers activation(x); of k categories softmax((x + g) / temperature), of a flag sigmoid((x + l) /
+ * temperature), with g = -log(-log u), l = log(u / (1 - u)), u being uniform number first + i of `rng`; without one g
+ * and l are 0. */
+void gm_mixed_forward(const gm_layer *layer, const gm_spans *spans, const gm_rng *rng, uint64_t first, size_t rows,
+                      const float *x, float *y);
+
+/* dx[rows, units] from d = d loss / d y; d may be dx. */
+void gm_mixed_backward(const gm_layer *layer, const gm_spans *spans, size_t rows, const float *y, const float *d,
+                       float *dx);
 
 /* ---- batchnorm.c ----
  * A column's moments: its mean and 1 / sqrt(variance + 1e-5). */

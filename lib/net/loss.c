@@ -333,8 +333,13 @@ int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e) {
 
 /* ---- the network's end ---- */
 
-/* What the term needs of the last activation, or NULL if it has it. */
-static const char *lacking(gm_term_kind kind, gm_activation last) {
+static gm_activation last_activation(const gm_layer *end) {
+    return end->kind == GM_DENSE ? end->activation : GM_LINEAR;
+}
+
+/* What the term needs of the last layer, or NULL if it has it. */
+static const char *lacking(gm_term_kind kind, const gm_layer *end) {
+    gm_activation last = last_activation(end);
     switch (kind) {
     case GM_CE:
     case GM_KNOWN:
@@ -342,7 +347,9 @@ static const char *lacking(gm_term_kind kind, gm_activation last) {
     case GM_BCE:
     case GM_BERNOULLI:
     case GM_PROB:
-        return last == GM_SIGMOID || last == GM_LINEAR ? NULL : "a sigmoid output, or a linear one as the logit";
+        return end->kind != GM_MIXED && (last == GM_SIGMOID || last == GM_LINEAR)
+                   ? NULL
+                   : "a sigmoid output, or a linear one as the logit";
     case GM_HINGE:
     case GM_SQHINGE:
         return last == GM_SOFTMAX ? "an output that can be negative, such as a linear one" : NULL;
@@ -377,13 +384,12 @@ static int check_penalty(const gm_term *t, const gm_net *net, gm_error *e) {
 
 int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e) {
     const gm_layer *end = &net->layers[net->layer_count - 1];
-    gm_activation last = end->kind == GM_DENSE ? end->activation : GM_LINEAR;
     for (size_t i = 0; i < loss->term_count; i++) {
         const gm_term *t = &loss->terms[i];
-        const char *need = lacking(t->kind, last), *name = gm_term_text(t->kind);
+        const char *need = lacking(t->kind, end), *name = gm_term_text(t->kind);
         if (need)
             return gm_fail_usage(e, "loss: column %d: %s needs %s; the last layer is %s", t->column, name, need,
-                                 gm_activation_text(last));
+                                 end->kind == GM_MIXED ? "mixed" : gm_activation_text(last_activation(end)));
         if (t->kind == GM_CE && !t->named && t->number >= (double)net->outputs)
             return gm_fail_usage(e, "loss: column %d: ce: class %.0f is outside 0..%zu", t->column, t->number,
                                  net->outputs - 1);

@@ -6,7 +6,8 @@
 
 static const char *const activation_texts[] = {"linear",  "relu", "leaky", "tanh",     "sigmoid",
                                                "softmax", "elu",  "gelu",  "softplus", NULL};
-static const char *const kind_texts[] = {"dense", "dropout", "rff", "gaussian", "batchnorm", NULL}; /* gm_layer_kind */
+/* gm_layer_kind */
+static const char *const kind_texts[] = {"dense", "dropout", "rff", "gaussian", "batchnorm", "mixed", NULL};
 static const char *const word_texts[] = {"features", "classes", NULL};
 
 enum { FIELD_MAX = 80, FIELDS_MAX = 4, LAYER_PARAMETERS_MAX = 4 }; /* bytes of one part between colons, and parts */
@@ -194,13 +195,48 @@ static int parse_batchnorm(int count, gm_layer *layer, gm_error *e) {
     return count == 1 ? 0 : gm_fail_usage(e, "batchnorm stands alone");
 }
 
+/* Columns that the spans stand for; 0 if there are none, or they are none. */
+static size_t span_columns(const gm_spans *spans) {
+    size_t columns = 0;
+    for (size_t i = 0; i < spans->count; i++) {
+        int32_t span = spans->items[i];
+        if (span < GM_SPAN_FLAG || span > (int32_t)GM_UNITS_MAX || columns > GM_UNITS_MAX) return 0;
+        columns += span > 0 ? (size_t)span : 1;
+    }
+    return columns;
+}
+
+/* "mixed:TEMPERATURE[:ACTIVATION]" */
+static int parse_mixed(char fields[][FIELD_MAX], int count, gm_words words, gm_layer *layer, gm_error *e) {
+    static const char *const texts[] = {"linear", "tanh", "sigmoid", NULL};
+    static const gm_activation activations[] = {GM_LINEAR, GM_TANH, GM_SIGMOID};
+    size_t columns = span_columns(&words.spans);
+    layer->kind = GM_MIXED;
+    layer->units = layer->inputs;
+    if (count < 2 || count > 3)
+        return gm_fail_usage(e, "mixed has a temperature and perhaps an activation, as in mixed:0.2:tanh");
+    if (!gm_parse_double(fields[1], &layer->temperature) || !(layer->temperature >= 1e-3 && layer->temperature <= 1e3))
+        return gm_fail_usage(e, "the temperature must be 0.001 to 1000, not '%s'", fields[1]);
+    long activation = count == 3 ? find_word(fields[2], texts) : 0;
+    char hint[FIELD_MAX];
+    if (activation < 0)
+        return gm_fail_usage(e, "numbers go through linear, tanh or sigmoid, not '%s'%s", fields[2],
+                             proposal(fields[2], texts, hint));
+    layer->activation = activations[activation];
+    if (columns == 0) return gm_fail_usage(e, "mixed needs data whose columns it makes");
+    if (layer->inputs != columns)
+        return gm_fail_usage(e, "the layer before must have the %zu units that the data have features, not %zu",
+                             columns, layer->inputs);
+    return 0;
+}
+
 /* layer->inputs is set already. */
 static int parse_layer(const char *text, const gm_net *net, gm_words words, bool first, gm_layer *layer, gm_error *e) {
     char fields[FIELDS_MAX][FIELD_MAX];
     int count = cut(text, ':', FIELDS_MAX, fields);
     if (count < 0)
         return gm_fail_usage(e, "too many or too long parts; a layer is dense:UNITS[:ACTIVATION][:spectral], "
-                                "dropout:RATE, rff:UNITS:GAMMA, gaussian:UNITS or batchnorm");
+                                "dropout:RATE, rff:UNITS:GAMMA, gaussian:UNITS, batchnorm or mixed:TEMPERATURE");
     switch (find_word(fields[0], kind_texts)) {
     case GM_DENSE:
         return parse_dense(fields, count, words, layer, e);
@@ -212,6 +248,8 @@ static int parse_layer(const char *text, const gm_net *net, gm_words words, bool
         return parse_gaussian(fields, count, net, words, layer, e);
     case GM_BATCHNORM:
         return parse_batchnorm(count, layer, e);
+    case GM_MIXED:
+        return parse_mixed(fields, count, words, layer, e);
     default:
         break;
     }
@@ -219,6 +257,14 @@ static int parse_layer(const char *text, const gm_net *net, gm_words words, bool
         return gm_fail_usage(e, "a layer begins with its kind (did you mean dense:%s?)", text);
     char hint[FIELD_MAX];
     return gm_fail_usage(e, "unknown layer '%s'%s", fields[0], proposal(fields[0], kind_texts, hint));
+}
+
+static int copy_spans(gm_net *net, const gm_spans *spans, gm_error *e) {
+    net->spans.items = gm_new(spans->count, sizeof *spans->items, e);
+    if (!net->spans.items) return -1;
+    net->spans.count = spans->count;
+    memcpy(net->spans.items, spans->items, spans->count * sizeof *spans->items);
+    return 0;
 }
 
 static int parse_layers(gm_net *net, const char *const *texts, gm_words words, gm_error *e) {
@@ -230,13 +276,16 @@ static int parse_layers(gm_net *net, const char *const *texts, gm_words words, g
         if (parse_layer(texts[l], net, words, l == 0, layer, e)) return gm_fail_within(e, "layer '%s': ", texts[l]);
         if (layer->kind == GM_GAUSSIAN && gaussians++)
             return gm_fail_usage(e, "layer '%s': a network has one gaussian layer at most", texts[l]);
+        if (layer->kind == GM_MIXED && l + 1 < net->layer_count)
+            return gm_fail_usage(e, "layer '%s': mixed makes rows of data: it must be the last layer", texts[l]);
         inputs = layer->units;
     }
     gm_layer_kind last = net->layers[net->layer_count - 1].kind;
-    if (last != GM_DENSE && last != GM_GAUSSIAN)
-        return gm_fail_usage(e, "layer '%s': the last layer must be dense or gaussian", texts[net->layer_count - 1]);
+    if (last != GM_DENSE && last != GM_GAUSSIAN && last != GM_MIXED)
+        return gm_fail_usage(e, "layer '%s': the last layer must be dense, gaussian or mixed",
+                             texts[net->layer_count - 1]);
     net->outputs = inputs;
-    return 0;
+    return last == GM_MIXED ? copy_spans(net, &words.spans, e) : 0;
 }
 
 /* ---- the table of parameters ---- */
@@ -300,6 +349,7 @@ void gm_net_free(gm_net *net) {
     if (!net) return;
     free(net->layers);
     free(net->parameters);
+    free(net->spans.items);
     free(net);
 }
 
@@ -342,7 +392,9 @@ gm_net *gm_net_cut(const gm_net *net, size_t first, size_t count, gm_error *e) {
     part->block = net->block;
     part->layers = gm_new(count, sizeof *part->layers, e);
     part->parameters = gm_new(net->parameter_count + 1, sizeof *part->parameters, e);
-    if (!part->layers || !part->parameters) {
+    bool ok = part->layers && part->parameters;
+    if (ok && net->layers[first + count - 1].kind == GM_MIXED) ok = copy_spans(part, &net->spans, e) == 0;
+    if (!ok) {
         gm_net_free(part);
         return NULL;
     }
@@ -410,6 +462,11 @@ char *gm_layer_text(const gm_layer *layer, char *out, size_t size) {
                        size);
     case GM_BATCHNORM:
         return fitting(out, snprintf(out, size, "batchnorm"), size);
+    case GM_MIXED:
+        return fitting(out,
+                       snprintf(out, size, "mixed:%s:%s", gm_format_f64(layer->temperature, number),
+                                gm_activation_text(layer->activation)),
+                       size);
     }
     return NULL;
 }

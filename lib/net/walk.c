@@ -310,5 +310,10 @@ void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, co
                              params + net->parameters[layer->weights].offset,
                              params + net->parameters[layer->biases].offset, y);
         break;
+    case GM_MIXED:
+        rng.purpose = GM_PURPOSE_GUMBEL;
+        gm_mixed_forward(layer, &net->spans, mode->drawing ? &rng : NULL, (uint64_t)link->stacked_row * layer->units,
+                         rows, link->x, y);
+        break;
     }
 }

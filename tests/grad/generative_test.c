@@ -157,6 +157,38 @@ static double twin_gaussian(const bench *b, size_t l, size_t operand, const doub
     return divergence;
 }
 
+/* A number, a flag, three categories, a number, two categories. */
+static int32_t span_items[] = {GM_SPAN_NUMBER, GM_SPAN_FLAG, 3, GM_SPAN_NUMBER, 2};
+static const gm_spans spans = {sizeof span_items / sizeof *span_items, span_items};
+
+/* Gumbel's numbers, or for a flag the logistic one. */
+static double twin_noise(const bench *b, size_t l, size_t number, bool flag) {
+    if (!b->mode.drawing) return 0;
+    double u = draw(b, GM_PURPOSE_GUMBEL, l, number);
+    return flag ? log(u / (1 - u)) : -log(-log(u));
+}
+
+static void twin_mixed(const bench *b, size_t l, size_t operand, rows_of x) {
+    const gm_layer *layer = &b->net->layers[l];
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t s = 0, j = 0, n; s < spans.count; s++, j += n) {
+            double sum = 0;
+            n = spans.items[s] > 0 ? (size_t)spans.items[s] : 1;
+            if (spans.items[s] == GM_SPAN_NUMBER) {
+                x[i][j] = twin_activation(layer->activation, x[i][j]);
+                continue;
+            }
+            for (size_t k = j; k < j + n; k++) {
+                size_t number = (operand * ROWS + i) * layer->units + k;
+                x[i][k] =
+                    exp((x[i][k] + twin_noise(b, l, number, spans.items[s] == GM_SPAN_FLAG)) / layer->temperature);
+                sum += x[i][k];
+            }
+            if (spans.items[s] == GM_SPAN_FLAG) sum += 1;
+            for (size_t k = j; k < j + n; k++) x[i][k] /= sum;
+        }
+}
+
 /* All rows of an input through the network; returns the sum of their divergences. `operand` numbers random numbers. */
 static double twin_forward(const bench *b, size_t operand, const double *input, rows_of x, rows_of logits) {
     const gm_net *net = b->net;
@@ -167,6 +199,7 @@ static double twin_forward(const bench *b, size_t operand, const double *input, 
         const gm_layer *layer = &net->layers[l];
         if (layer->kind == GM_BATCHNORM) twin_batchnorm(b, layer, x);
         if (layer->kind == GM_GAUSSIAN) divergence += twin_gaussian(b, l, operand, input, x);
+        if (layer->kind == GM_MIXED) twin_mixed(b, l, operand, x);
         for (size_t i = 0; i < ROWS && layer->kind == GM_DROPOUT; i++)
             for (size_t j = 0; j < layer->units && b->mode.training; j++) {
                 double u = draw(b, GM_PURPOSE_DROPOUT, l, (operand * ROWS + i) * layer->units + j);
@@ -311,18 +344,25 @@ static void fill_target(bench *b, size_t i) {
         target->values = b->numbers[i];
 }
 
+/* Outside of training gaussian layers draw here, so that there is something to see; mixed ones do not. */
+static bool ends_mixed(const trial *t) {
+    size_t last = 0;
+    while (t->layers[last + 1]) last++;
+    return strncmp(t->layers[last], "mixed", 5) == 0;
+}
+
 static bench *open_bench(const trial *t) {
     gm_error e = {.text = ""};
     bench *b = calloc(1, sizeof *b);
     size_t layers = 0;
     b->t = t;
     while (t->layers[layers]) layers++;
-    b->net = gm_net_parse(t->input, t->layers, layers, (gm_words){.features = 5, .classes = 3}, &e);
+    b->net = gm_net_parse(t->input, t->layers, layers, (gm_words){.features = 5, .classes = 3, .spans = spans}, &e);
     CHECK_TEXT(e.text, "");
     if (t->loss) CHECK(gm_loss_parse(t->loss, &b->loss, &e) == 0);
     CHECK_TEXT(e.text, "");
     b->operands = b->loss.operand_count ? b->loss.operand_count : 1;
-    b->mode = (gm_mode){.training = t->training, .drawing = true, .seed = 11, .step = 41};
+    b->mode = (gm_mode){.training = t->training, .drawing = t->training || !ends_mixed(t), .seed = 11, .step = 41};
     b->params = calloc(b->net->block, sizeof *b->params);
     b->gradient = malloc(b->net->block * sizeof *b->gradient);
     b->p = calloc(b->net->block, sizeof *b->p);
@@ -559,6 +599,16 @@ static void test_gradient_penalty(void) {
     TRY(trials);
 }
 
+static void test_mixed(void) {
+    static const trial trials[] = {
+        {"5", {"dense:6:tanh", "dense:8", "mixed:0.6:tanh"}, NULL, true, true},
+        {"5", {"dense:6:tanh", "dense:8", "mixed:1.5"}, "mse(x,p)", true, false},
+        {"5", {"dense:6:tanh", "dense:8", "mixed:0.8:sigmoid"}, "mean(x) + mse(z,p)", false, false},
+        {"5", {"dense:6:tanh", "batchnorm", "dense:8", "mixed:0.6:tanh"}, NULL, true, true},
+    };
+    TRY(trials);
+}
+
 int main(void) {
     RUN(test_gaussian_layer);
     RUN(test_likelihoods);
@@ -566,5 +616,6 @@ int main(void) {
     RUN(test_batchnorm);
     RUN(test_spectral);
     RUN(test_gradient_penalty);
+    RUN(test_mixed);
     return check_done();
 }
