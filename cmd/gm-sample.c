@@ -3,6 +3,7 @@
 #include "gm/data.h"
 #include "gm/filter.h"
 #include "gm/grad.h"
+#include "gm/ops.h"
 #include "gm/rng.h"
 
 #include <math.h>
@@ -22,6 +23,7 @@ typedef struct sample {
     size_t model_count;
     gm_schema *schema;
     gm_net **decoders;             /* of each model the layers behind its gaussian one, or NULL */
+    size_t columns;                /* of a row that is drawn */
     size_t height, width, classes; /* classes: columns of the input's part of that kind, or 0 */
     long class;                    /* of --label, or -1 */
     uint64_t total;                /* rows of one model */
@@ -30,6 +32,7 @@ typedef struct sample {
     gm_walk *walk;
     float *pixels; /* for the PNG: all rows */
     float *ends;   /* the two ends of an interpolation */
+    float *normal; /* [BATCH, 2 columns]: means and log variances, where the outputs are these; else NULL */
     int32_t labels[BATCH];
 } sample;
 
@@ -143,6 +146,16 @@ static int sample_count(sample *s, gm_error *e) {
     return fits ? 0 : gm_fail(e, "too many rows");
 }
 
+/* What a row is: the outputs, or, where these are twice what the data have, a normal variable for each of the first
+ * half. */
+static int sample_columns(sample *s, const gm_net *net, gm_error *e) {
+    s->columns = net->outputs;
+    if (!s->schema || net->outputs != 2 * s->schema->features) return 0;
+    s->columns = s->schema->features;
+    s->normal = gm_new(BATCH * net->outputs, sizeof(float), e);
+    return s->normal ? 0 : -1;
+}
+
 /* Room for the points of noise that rows lie between. */
 static int sample_ends(sample *s, const gm_net *net, gm_error *e) {
     if (!s->between) return 0;
@@ -163,12 +176,13 @@ static int sample_open(gm_call *call, gm_error *e) {
     const gm_net *net = generator(s, 0);
     if (spec->schema) s->schema = gm_schema_parse(spec->schema, e);
     if (spec->schema && !s->schema) return gm_fail_within(e, "%s: ", s->paths.items[0]);
-    bool encoded = s->schema && s->schema->features == net->outputs;
+    if (sample_columns(s, net, e) != 0) return -1;
+    bool encoded = s->schema && s->schema->features == s->columns;
     if (s->csv && !encoded)
         return gm_fail(e, "--csv: %s does not generate the columns of any data it knows (see gm-init --data)",
                        s->paths.items[0]);
     if (sample_label(s, net, e) != 0 || sample_count(s, e) != 0 || sample_ends(s, net, e) != 0 ||
-        (s->png && sample_shape(s, net->outputs, e) != 0))
+        (s->png && sample_shape(s, s->columns, e) != 0))
         return -1;
     s->walk = gm_walk_new(net, spec->seed, e);
     if (!s->walk) return -1;
@@ -241,6 +255,20 @@ static void draw_noise(sample *s, const char *name, size_t n, size_t columns, fl
     }
 }
 
+/* Rows from their means and log variances: m + exp(s / 2) e. Between two points the means alone show the way. */
+static void draw_normal(sample *s, size_t n, float *x) {
+    size_t columns = s->columns;
+    gm_rng rng = {.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("x")};
+    gm_rng_normal(rng, s->done * columns, n * columns, x);
+    for (size_t i = 0; i < n; i++, x += columns) {
+        const float *mean = s->normal + i * 2 * columns;
+        float *deviation = s->normal + (i * 2 + 1) * columns;
+        for (size_t j = 0; j < columns; j++) deviation[j] *= 0.5f;
+        gm_exp(columns, deviation, deviation);
+        for (size_t j = 0; j < columns; j++) x[j] = s->between ? mean[j] : mean[j] + deviation[j] * x[j];
+    }
+}
+
 /* Draws n rows: the noise to tensors z, z1, ... by part, classes to y, the output to x. */
 static int draw(sample *s, gm_record *r, size_t n, float **x, gm_error *e) {
     const gm_net *net = generator(s, s->at);
@@ -263,10 +291,13 @@ static int draw(sample *s, gm_record *r, size_t n, float **x, gm_error *e) {
         draw_noise(s, name, n, columns, z);
         input.parts[i] = (gm_input_part){.name = "z", .values = z, .columns = columns};
     }
-    *x = gm_record_put_matrix(r, "x", n, net->outputs, e);
+    *x = gm_record_put_matrix(r, "x", n, s->columns, e);
     if (!*x) return -1;
     gm_mode mode = {.drawing = true, .seed = s->seed, .step = s->done / BATCH};
-    return gm_walk_forward(s->walk, s->models[s->at].params, &input, n, mode, *x, e);
+    float *out = s->normal ? s->normal : *x;
+    if (gm_walk_forward(s->walk, s->models[s->at].params, &input, n, mode, out, e) != 0) return -1;
+    if (s->normal) draw_normal(s, n, *x);
+    return 0;
 }
 
 /* ---- pictures ---- */
@@ -275,7 +306,7 @@ static int draw(sample *s, gm_record *r, size_t n, float **x, gm_error *e) {
  */
 static void grey_range(const sample *s, float *low, float *high) {
     const gm_net *net = generator(s, 0);
-    size_t count = s->model_count * (size_t)s->total * net->outputs;
+    size_t count = s->model_count * (size_t)s->total * s->columns;
     gm_activation last = net->layers[net->layer_count - 1].activation;
     *low = last == GM_TANH ? -1 : 0;
     *high = 1;
@@ -326,7 +357,7 @@ static int sample_process(gm_call *call, gm_record *r, gm_error *e) {
         if (next_model(s, e) != 0) return -1;
     }
     uint64_t left = s->total - s->done;
-    size_t n = left < BATCH ? (size_t)left : BATCH, outputs = generator(s, s->at)->outputs;
+    size_t n = left < BATCH ? (size_t)left : BATCH;
     float *x;
     if (draw(s, r, n, &x, e) != 0) return -1;
     if (s->csv) {
@@ -334,7 +365,7 @@ static int sample_process(gm_call *call, gm_record *r, gm_error *e) {
         gm_decode_rows(stdout, s->schema, n, x, s->classes ? s->labels : NULL);
         if (ferror(stdout)) return gm_fail_errno(e, "standard output");
     }
-    if (s->pixels) memcpy(s->pixels + (s->at * s->total + s->done) * outputs, x, n * outputs * sizeof(float));
+    if (s->pixels) memcpy(s->pixels + (s->at * s->total + s->done) * s->columns, x, n * s->columns * sizeof(float));
     s->done += n;
     return 1;
 }
@@ -356,6 +387,7 @@ static void sample_close(gm_call *call) {
     free(s->decoders);
     free(s->pixels);
     free(s->ends);
+    free(s->normal);
 }
 
 const gm_tool gm_sample_tool = {

@@ -8,6 +8,8 @@
 #   make -f pipelines/vae.mk                                digits, to out/vae/
 #   make -f pipelines/vae.mk CONDITIONAL=1 OUT=out/told     encoder and decoder are told the class: gm-sample --label
 #   make -f pipelines/vae.mk LIKELIHOOD=gaussian DEVIATION=0.2      normal pixels in place of grey values as Bernoulli's
+#   make -f pipelines/vae.mk DATA=iris.csv LABEL=species SCALE=standard BATCH=32 LATENT=2 EPOCHS=2000 LIKELIHOOD=gaussian \
+#       E_LAYERS=dense:32:relu D_LAYERS='dense:32:relu dense:8'     a table: 4 means and 4 log variances, learnt
 #
 # Leaves samples.png, samples.csv, reconstructions.png, interpolation.png, latent.csv, elbo, run.csv, losses.png.
 

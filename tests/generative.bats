@@ -111,6 +111,27 @@ pipes() { bash -euo pipefail -c "$(line "$1" "$2")"; }
     gm_assert_equal "$(gm_scalar a.gmt loss/V | awk '$1 > 20 && $1 < 80' | wc -l)" 3
 }
 
+@test "a decoder that gives means and log variances draws from them; on the way between two points it gives the means" {
+    gm-init -o V.gm -s 1 --data iris.csv --label species --optimizer adam:lr=3e-3 features dense:16:relu dense:4 gaussian:2 dense:16:relu dense:8 >/dev/null
+    gm-batch -b 50 --train V.gm -n 600 iris.csv | gm-grad -m V.gm --loss 'gaussian(x,x) + kl(x)' | gm-step -m V.gm | gm-log -q
+    gm-sample -m V.gm -n 4000 | gm-forward -m V.gm --layers 3-4 -i z -o out >s.gmt
+    for name in x out; do gm-show --csv $name s.gmt | tail -n +2 >$name; done
+    gm_python - <<'PY'
+import numpy as np
+x, out = (np.loadtxt(n, delimiter=",") for n in ("x", "out"))
+e = (x - out[:, :4]) / np.exp(out[:, 4:] / 2)
+assert np.abs(e.mean(0)).max() < 0.07 and np.abs(e.std(0) - 1).max() < 0.06, (e.mean(0), e.std(0))
+assert np.abs(np.corrcoef(e.T) - np.eye(4)).max() < 0.08
+PY
+    gm_assert_equal "$(gm-sample -m V.gm -n 300 --csv | tee drawn.csv | head -n 1)" sepal_length,sepal_width,petal_length,petal_width
+    cut -d, -f1-4 iris.csv >plain.csv
+    gm-compare --only columns plain.csv drawn.csv | awk '$1 == "largest_ks" { exit !($2 < 0.25) }'
+    gm-sample -m V.gm -n 2 --between 5 | gm-forward -m V.gm --layers 3-4 -i z -o out >s.gmt
+    gm-show --csv x s.gmt | tail -n +2 >x
+    gm-show --csv out s.gmt | tail -n +2 | cut -d, -f1-4 | cmp - x
+    gm-sample -m V.gm -n 9 --png s.png --shape 2x2
+}
+
 @test "batchnorm: the running moments are those of NumPy; without training they are used" {
     gm-init -o B.gm -s 4 --data iris.csv --label species features batchnorm dense:classes:softmax >/dev/null
     gm-batch -b 50 --train B.gm -n 3 iris.csv >batches.gmt
