@@ -118,6 +118,7 @@ static int open_model(classify *s, gm_error *e) {
     if (gm_follow_open(&s->follow, s->path, s->frozen, e) != 0) return -1;
     s->follow.predicts = true;
     const gm_model_spec *spec = gm_model_spec_of(s->follow.model);
+    if (gm_refuse_packs(spec->net, s->path, e) != 0) return -1;
     if (spec->schema) {
         s->schema = gm_schema_parse(spec->schema, e);
         if (!s->schema) return gm_fail_within(e, "%s: ", s->path);

@@ -74,6 +74,7 @@ static int open_model(compare *s, gm_error *e) {
     char *path = gm_copy_text(s->features, layered ? (size_t)(colon - s->features) : strlen(s->features), e);
     if (!path) return -1;
     int status = gm_predictor_load(&s->model, path, e);
+    if (status == 0) status = gm_refuse_packs(s->model.spec->net, path, e);
     free(path);
     if (status != 0) return -1;
     const gm_net *net = s->model.spec->net;

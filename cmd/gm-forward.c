@@ -41,6 +41,7 @@ static int forward_open(gm_call *call, gm_error *e) {
         s->net = s->part = gm_net_cut(spec->net, first, count, e);
         if (!s->part) return -1;
     }
+    if (gm_refuse_packs(s->net, s->path, e) != 0) return -1;
     s->walk = gm_walk_new(s->net, spec->seed, e);
     return s->walk ? 0 : -1;
 }

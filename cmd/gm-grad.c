@@ -20,7 +20,7 @@ typedef struct grad {
     gm_loss loss;
     float **gradients;                      /* of each parameter, in the record */
     float *class_weights;                   /* of each class, or NULL */
-    float *input_gradient[GM_OPERANDS_MAX]; /* [rows, inputs] of each operand, where wanted */
+    float *input_gradient[GM_OPERANDS_MAX]; /* [rows, columns] of each operand, where wanted */
     size_t input_gradient_capacity[GM_OPERANDS_MAX];
 } grad;
 
@@ -180,6 +180,7 @@ static int grad_open(gm_call *call, gm_error *e) {
     if (gm_follow_open(&s->model, s->path, s->frozen, e) != 0) return -1;
     const gm_net *net = gm_model_spec_of(s->model.model)->net;
     if (s->expression && gm_loss_check(&s->loss, net, e) != 0) return -1;
+    if (s->upstream && gm_refuse_packs(net, s->path, e) != 0) return gm_fail_within(e, "--upstream: ");
     if (s->class_weight.count && set_class_weights(s, e) != 0) return -1;
     s->walk = gm_walk_new(net, gm_model_spec_of(s->model.model)->seed, e);
     s->gradients = s->walk ? gm_new_zeroed(net->parameter_count, sizeof *s->gradients, e) : NULL;
@@ -196,7 +197,7 @@ static int gather_operands(grad *s, gm_record *r, gm_input *inputs, gm_error *e)
         if (gm_gather_input(r, net, names, s->loss.operands[i].count, &inputs[i], e) != 0) return -1;
         if (!operand_wanted(s, i)) continue;
         size_t floats;
-        if (!gm_multiply(r->rows, net->inputs, &floats)) return gm_fail(e, "too many rows");
+        if (!gm_multiply(r->rows, net->columns, &floats)) return gm_fail(e, "too many rows");
         if (floats <= s->input_gradient_capacity[i]) continue;
         free(s->input_gradient[i]);
         s->input_gradient_capacity[i] = 0;
@@ -235,7 +236,7 @@ static int tensor_name(char out[GM_NAME_MAX + 1], const char *prefix, const char
 static int leave_input_gradient(const grad *s, gm_record *r, const gm_input *inputs, const char *name, gm_error *e) {
     char full[GM_NAME_MAX + 1];
     if (tensor_name(full, "d", name, e) != 0) return -1;
-    size_t width = gm_model_spec_of(s->model.model)->net->inputs;
+    size_t width = gm_model_spec_of(s->model.model)->net->columns;
     for (size_t i = 0; i < s->loss.operand_count; i++) {
         size_t at = 0;
         for (size_t k = 0; k < inputs[i].part_count; at += inputs[i].parts[k].columns, k++) {

@@ -303,7 +303,8 @@ const gm_tool gm_init_tool = {
     .name = "gm-init",
     .purpose = "Makes a model file: a network's specification, its first parameters, its optimizer's state.",
     .synopsis = "-o MODEL [OPTION...] INPUT LAYER...\n       gm-init -o MODEL --from CHECKPOINT [--layers FIRST-LAST]",
-    .details = "INPUT   a number of columns, `features` or `classes` of the --data, or parts: 20+classes\n"
+    .details = "INPUT   a number of columns, `features` or `classes` of the --data, or parts: 20+classes;\n"
+               "        pac:ROWS: before it: that many rows are judged at once, as in pac:8:features\n"
                "LAYER   dense:UNITS[:ACTIVATION] (linear relu leaky tanh sigmoid softmax elu gelu softplus)\n"
                "        (each may end in :spectral), dropout:RATE, batchnorm, rff:UNITS:GAMMA,\n"
                "        gaussian:UNITS[+classes], mixed:TEMPERATURE[:ACTIVATION]",

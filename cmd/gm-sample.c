@@ -121,7 +121,9 @@ static int sample_models(sample *s, gm_error *e) {
     if (!s->models || !s->decoders) return -1;
     for (; s->model_count < s->paths.count; s->model_count++) {
         gm_predictor *p = &s->models[s->model_count];
-        if (gm_predictor_load(p, s->paths.items[s->model_count], e) != 0 || cut_decoder(s, s->model_count, e) != 0) {
+        const char *path = s->paths.items[s->model_count];
+        if (gm_predictor_load(p, path, e) != 0 || gm_refuse_packs(p->spec->net, path, e) != 0 ||
+            cut_decoder(s, s->model_count, e) != 0) {
             gm_predictor_free(p);
             return -1;
         }

@@ -123,10 +123,10 @@ static size_t layer_line(const gm_net *net, size_t i, char name[64]) {
 
 static int show_model(const gm_model *m, gm_error *e) {
     const gm_net *net = gm_model_spec_of(m)->net;
-    char text[1024], input[512];
+    char text[1024], input[64] = "input";
     model_head(m, text, sizeof text);
-    printf("%s\n  %-24s %8s %12s\n  %-24s %8zu\n", text, "layer", "output", "parameters",
-           gm_net_input_text(net, input, sizeof input) ? "input" : "", net->inputs);
+    if (net->pack > 1) snprintf(input, sizeof input, "input, packs of %zu rows", net->pack);
+    printf("%s\n  %-24s %8s %12s\n  %-24s %8zu\n", text, "layer", "output", "parameters", input, net->inputs);
     for (size_t i = 0; i < net->layer_count; i++) {
         char name[64];
         size_t numbers = layer_line(net, i, name);

@@ -10,11 +10,13 @@
 #   make -f pipelines/gan.mk STEPS=40000 FUSED=1     goes on from there, in one process
 #   make -f pipelines/gan.mk FAMILY=hinge OUT=out/hinge
 #   make -f pipelines/gan.mk CONDITIONAL=1 OUT=out/told      a generator that is told the class
+#   make -f pipelines/gan.mk PAC=8 OUT=out/pac       D judges eight rows at once, against mode collapse (Lin et al. 2018)
 #   make -f pipelines/gan.mk FILM=2000 OUT=out/film          film.png: what the generator makes of the same noise along the way
 #   make -f pipelines/gan.mk clean                   forgets the run
 #
 # FAMILY is nonsaturating, minimax, lsgan, wgan, wgan-gp, hinge or article. It gives D_LOSS, G_LOSS, D_END, OPTIMIZER, CRITIC
 # and CLIP_WEIGHTS, and any of them that is given too wins. STEPS are those of D: G learns at each CRITIC-th of them.
+# PAC are the rows that D judges side by side, as one input; PAC divides BATCH. Empty: each row alone.
 
 NAME      := gan
 SHIPPED   := $(patsubst ./%,%,$(dir $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))))examples/data
@@ -22,6 +24,7 @@ FAMILY    ?= nonsaturating
 DATA      ?= $(SHIPPED)/digits.csv
 LABEL     ?= $(if $(findstring digits.csv,$(DATA)),digit)
 CONDITIONAL ?=
+PAC       ?=
 SHAPE     ?= $(if $(findstring digits.csv,$(DATA)),8x8)
 SCALE     ?= range:-1,1
 NOISE     ?= 20
@@ -115,7 +118,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-log -o $(OUT)/run.csv --watch fake=x
 
 # A schedule may depend on the number of steps in all, so that is then fixed too.
-SETTINGS = FAMILY=$(FAMILY) DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) \
+SETTINGS = FAMILY=$(FAMILY) DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) CONDITIONAL=$(CONDITIONAL) PAC=$(PAC) SCALE=$(SCALE) NOISE=$(NOISE) G_LAYERS=$(G_LAYERS) \
 	D_LAYERS=$(D_LAYERS) G_OPTIMIZER=$(G_OPTIMIZER) D_OPTIMIZER=$(D_OPTIMIZER) D_LOSS=$(D_LOSS) G_LOSS=$(G_LOSS) G_OWN=$(G_OWN) FILM=$(FILM) CRITIC=$(CRITIC) \
 	CLIP_NORM=$(CLIP_NORM) CLIP_WEIGHTS=$(CLIP_WEIGHTS) SCHEDULE=$(SCHEDULE) $(if $(SCHEDULE),STEPS=$(STEPS)) BATCH=$(BATCH) SEED=$(SEED)
 INPUTS = $(DATA)
@@ -135,7 +138,15 @@ ifeq ($(LABEL)$(findstring ubyte,$(DATA)),)
 $(error CONDITIONAL needs the classes of the rows: LABEL=COLUMN)
 endif
 endif
+ifneq ($(PAC),)
+$(call whole,PAC,1)
+$(call whole,BATCH,1)
+ifneq ($(shell expr $(BATCH) % $(PAC)),0)
+$(error PAC=$(PAC) must divide BATCH=$(BATCH): each row is in one pack)
+endif
+endif
 condition = $(if $(CONDITIONAL),+classes)
+packs = $(if $(PAC),pac:$(PAC):)
 
 # IDX files say how large their pictures are.
 pictured = $(SHAPE)$(findstring ubyte,$(DATA))
@@ -149,7 +160,7 @@ $(G): | $(OUT)/settings
 	@$(if $(FILM),mkdir -p $(OUT)/film)
 	@gm-init -o $@ -s $(SEED) $(described) --optimizer $(G_OPTIMIZER) $(NOISE)$(condition) $(G_LAYERS)
 $(D): | $(OUT)/settings
-	@gm-init -o $@ -s $$(($(SEED) + 1)) $(described) --optimizer $(D_OPTIMIZER) features$(condition) $(D_LAYERS)
+	@gm-init -o $@ -s $$(($(SEED) + 1)) $(described) --optimizer $(D_OPTIMIZER) $(packs)features$(condition) $(D_LAYERS)
 
 # The models know their step: a run that was interrupted goes on, one that is finished has nothing to do.
 $(OUT)/trained-$(STEPS): $(OUT)/settings | $(G) $(D)

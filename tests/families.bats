@@ -50,6 +50,30 @@ pipeline() { # VARIABLES...
     gm_assert_fails 1 "told/D.gm takes rows of data, not noise: it is no generator" gm-sample -m told/D.gm -n 5
 }
 
+@test "a discriminator that judges packs of rows: PAC, also told the class, goes on to the same bits; PAC divides BATCH" {
+    pipeline PAC=8 OUT=a STEPS=60 >/dev/null 2>&1
+    pipeline PAC=8 OUT=b STEPS=25 >/dev/null 2>&1
+    pipeline PAC=8 OUT=b STEPS=60 THREADS=2 >/dev/null 2>&1
+    gm_same_model a/G.gm b/G.gm
+    gm_same_model a/D.gm b/D.gm
+    cmp a/samples.csv b/samples.csv
+    gm-show a/D.gm | grep -q '^  input, packs of 8 rows *512$'
+    gm_assert_equal "$(gm-show --step a/D.gm) $(wc -l <a/samples.csv)" "60 201"
+    pipeline PAC=2 CONDITIONAL=1 FAMILY=wgan-gp OUT=told STEPS=20 >/dev/null 2>&1
+    gm-show told/D.gm | grep -q '^  input, packs of 2 rows *148$'
+    gm_assert_equal "$(wc -l <told/samples.csv)" 201
+    # the run is of its packs
+    run ! pipeline PAC=4 OUT=a STEPS=60
+    [[ $output == *"a was begun with other settings"* ]]
+    run ! pipeline PAC=3 OUT=x
+    [[ $output == *"PAC=3 must divide BATCH=128: each row is in one pack"* ]]
+    run ! pipeline PAC=two OUT=x
+    [[ $output == *"PAC must be a whole number from 1 on, not 'two'"* ]]
+    run ! pipeline PAC=0 OUT=x
+    [[ $output == *"PAC must be a whole number from 1 on, not '0'"* ]]
+    [ ! -e x ]
+}
+
 @test "the average of the generator samples; a film shows the way; an interrupted run ends with the same bits" {
     pipeline OUT=a STEPS=120 EMA=0.99 FILM=40 KEEP=50 >/dev/null 2>&1
     pipeline OUT=b STEPS=70 EMA=0.99 FILM=40 KEEP=50 >/dev/null 2>&1

@@ -60,6 +60,84 @@ pipes() { bash -euo pipefail -c "$(line "$1" "$2")"; }
     gm_same_model Ga.gm R.gm
 }
 
+@test "packs: what a discriminator of pac:2:4 computes is what one of 8 columns does on rows twice as long, to the bit" {
+    local loss
+    for name in P U; do
+        input=8
+        if [ $name = P ]; then input=pac:2:4; fi
+        gm-init -o $name.gm --name D -s 3 $input dense:12:leaky dense:7:gelu dense:1 >/dev/null
+        gm-save -o $name.gmt $name.gm
+    done
+    gm_assert_equal "$(gm-show --json P.gmt | grep -o '"input":"[^"]*"')" '"input":"pac:2:4"'
+    gm_assert_equal "$(gm_tensor P.gmt 0.W | cksum)" "$(gm_tensor U.gmt 0.W | cksum)"
+    # number i of the noise is the same however it is cut into rows
+    gm-noise -n 400 -b 400 --dim 4 -o x | gm-noise --dim 4 -o fake >P.in
+    gm-noise -n 200 -b 200 --dim 8 -o x | gm-noise --dim 8 -o fake >U.in
+    gm_assert_equal "$(gm_tensor P.in fake | cksum)" "$(gm_tensor U.in fake | cksum)"
+    for loss in 'bce(x,0.9) + bce(fake,0)' 'mean(fake) - mean(x) + 10*gp(x,fake) + 1e-3*l2()'; do
+        for name in P U; do
+            gm-grad -m $name.gm --loss "$loss" <$name.in | gm-grad -m $name.gm --loss '-mean(fake)' --input-grad fake --no-param-grad >$name.out
+            for tensor in 0.W 0.b 1.W 2.W 2.b; do gm_tensor $name.out grad/D/$tensor; done >$name.numbers
+            gm_tensor $name.out d/fake >>$name.numbers
+            gm_scalar $name.out loss/D >>$name.numbers
+        done
+        [ "$(wc -l <P.numbers)" -eq $((8 * 12 + 12 + 12 * 7 + 7 + 1 + 1600 + 1)) ]
+        cmp P.numbers U.numbers
+    done
+    # one of 1 row is none
+    gm-init -o one.gm --name D -s 3 pac:1:8 dense:12:leaky dense:7:gelu dense:1 >/dev/null
+    gm-save --no-provenance one.gm | cmp - <(gm-save --no-provenance U.gm)
+}
+
+@test "packs: told classes, joined and penalized; equal bits by pipes, gm-pipe, two threads, interrupted and resumed; checkpoints" {
+    packed() { # SUFFIX STEPS
+        echo "gm-batch -b 96 --train G$1.gm,D$1.gm -n $2 -s 3 digits.csv | gm-noise --dim 10 | gm-forward -m G$1.gm -i z,y -o fake |
+            gm-grad -m D$1.gm --loss 'mean([fake,y]) - mean([x,y]) + 10*gp([x,y],[fake,y])' | gm-step -m D$1.gm --checkpoint D$1.gmt:20 |
+            gm-grad -m D$1.gm --loss '-mean([fake,y])' --input-grad fake --no-param-grad |
+            gm-grad -m G$1.gm -i z,y --upstream fake | gm-step -m G$1.gm | gm-log -q -o run$1.csv"
+    }
+    for way in a b c d; do
+        gm-init -o G$way.gm --name G -s 1 "${known[@]}" 10+classes dense:32:leaky dense:features:sigmoid >/dev/null
+        gm-init -o D$way.gm --name D -s 2 "${known[@]}" pac:4:features+classes dense:48:leaky dropout:0.2 dense:1 >/dev/null
+    done
+    bash -euo pipefail -c "$(packed a 60)"
+    gm-pipe "$(packed b 60)"
+    gm-pipe -j 2 "$(packed c 60)"
+    gm-pipe -j 2 "$(packed d 25)"
+    bash -euo pipefail -c "$(packed d 60)"
+    for way in b c d; do
+        for model in G D; do gm_same_model ${model}a.gm $model$way.gm; done
+    done
+    gm-init -o R.gm --from Da.gmt >/dev/null
+    gm_same_model Da.gm R.gm
+    gm-show R.gm | grep -q '^  input, packs of 4 rows *296$'
+    # layers from the first on keep their packs
+    gm-init -o cut.gm --from Da.gmt --layers 0-0 >/dev/null
+    gm-show cut.gm | grep -q '^  input, packs of 4 rows *296$'
+}
+
+@test "packs: what does not fit is refused in one clear line" {
+    gm-init -o D.gm "${known[@]}" pac:8:features dense:16:leaky dense:1:sigmoid >/dev/null
+    gm-batch -b 100 -m D.gm digits.csv >x.gmt
+    gm_assert_fails 1 "record 0: a batch of 100 rows is no multiple of the pack of 8" bash -c "gm-grad -m D.gm --loss 'bce(x,1)' <x.gmt"
+    gm_assert_fails 2 "loss: column 1: 'y' has a target for each row, but the model judges packs of 8 rows: bce takes a number here" \
+        gm-grad -m D.gm --loss 'bce(x,y)'
+    gm_assert_fails 1 "--upstream: D.gm judges packs of 8 rows: it has no output for each row" gm-grad -m D.gm -i x --upstream out
+    for tool in "gm-forward -m D.gm" "gm-classify -m D.gm digits.csv" "gm-classify -m D.gm -o class" "gm-sample -m D.gm -n 8" \
+        "gm-compare --features D.gm digits.csv digits.csv"; do
+        # shellcheck disable=SC2086
+        gm_assert_fails 1 "D.gm judges packs of 8 rows: it has no output for each row" $tool
+    done
+    gm_assert_fails 2 "input 'pack:8:features': a pack has a number of rows and the columns of each, as in pac:8:features" \
+        gm-init -o E.gm "${known[@]}" pack:8:features dense:1
+    gm_assert_fails 2 "layer 'gaussian:4': a network that judges packs of rows has no latent variables" \
+        gm-init -o E.gm pac:2:8 dense:8 gaussian:4
+    # what stands behind the first layer reads no packs any more
+    gm-save -o D.gmt D.gm
+    gm-init -o end.gm --from D.gmt --layers 1-1 >/dev/null
+    gm-noise -n 3 -b 3 --dim 16 -o x | gm-forward -m end.gm | gm-show | grep -q out
+}
+
 @test "a VAE of two models, the gradient crossing the pipe, takes the very steps of one model" {
     init_vae V.gm
     gm-save V.gm >V.gmt

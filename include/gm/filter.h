@@ -153,6 +153,9 @@ void gm_writing_end(gm_writing *w);
 /* --dist: "normal" (or NULL) or "uniform". */
 GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);
 
+/* Refuses a network that judges packs of rows, for what wants an output for each row. */
+GM_MUST_USE int gm_refuse_packs(const gm_net *net, const char *path, gm_error *e);
+
 /* --layers "FIRST-LAST" or "LAYER" of a network: its numbers of layers. */
 GM_MUST_USE int gm_parse_layers(const char *text, const gm_net *net, size_t *first, size_t *count, gm_error *e);
 

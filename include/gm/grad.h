@@ -28,14 +28,18 @@ typedef struct gm_input_part {
 } gm_input_part;
 
 /* An input of the network: parts joined from left to right. gm_input_check: that the widths fit the network ("tensor
- * 'z': expected 20 columns, got 100") and labels are inside their classes. */
+ * 'z': expected 20 columns, got 100"), labels are inside their classes and the rows fill packs. */
 typedef struct gm_input {
     size_t part_count;
     gm_input_part parts[GM_PARTS_MAX];
 } gm_input;
 GM_MUST_USE int gm_input_check(const gm_input *input, const gm_net *net, size_t rows, gm_error *e);
 
-/* Dropout is active when training, and batchnorm takes the batch's moments; dropout masks are number (operand * rows +
+/* `rows`, here and below, are rows of data. A network that judges packs runs on rows / pack rows, each of them pack
+ * rows of data side by side, [pack * columns]: its outputs and their cotangents are [rows / pack, outputs], a loss is a
+ * mean over packs, and in the numbers of random ones a row is a pack. Input gradients are of the rows of data.
+ *
+ * Dropout is active when training, and batchnorm takes the batch's moments; dropout masks are number (operand * rows +
  * row) * units + unit of (seed, DROPOUT, layer, step). Gaussian layers draw when drawing: normal number (operand * rows
  * + row) * latent + unit of (seed, GAUSSIAN, layer, step); mixed layers too, from uniform number (operand * rows +
  * row) * units + unit of (seed, GUMBEL, layer, step). */
@@ -44,7 +48,7 @@ typedef struct gm_mode {
     uint64_t seed, step;
 } gm_mode;
 
-/* output[rows, outputs] = network(input). params: a block of gm_net. */
+/* output[rows / pack, outputs] = network(input). params: a block of gm_net. */
 GM_MUST_USE int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode,
                                 float *output, gm_error *e);
 
@@ -69,7 +73,7 @@ typedef struct gm_backward {
     float *const *gradients;       /* for each parameter its numbers: d loss / d parameter, every one written; of a
                                       statistic its next value: of batchnorm 0.9 times the one before plus 0.1 times
                                       the batch's (variance unbiased), operand by operand; the same outside of training */
-    float *const *input_gradients; /* for each input NULL or [rows, inputs]: d loss / d input */
+    float *const *input_gradients; /* for each input NULL or [rows, columns]: d loss / d input */
     double *value;                 /* the loss (loss != NULL) */
     float *output;                 /* [rows, outputs] of the first input */
 } gm_backward;

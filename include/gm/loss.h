@@ -5,9 +5,9 @@
  *   bce(t,target) ce(t,labels) known(t,NUMBER) mse(t,target) mae(t,target) hinge(t,target) sqhinge(t,target)
  *   bernoulli(t,target) gaussian(t,target[,DEVIATION]) kl(t) mean(t) prob(t) gp(t,t) l1() l2()
  *   t := NAME | [NAME,NAME,...]   (several tensors are joined, in that order)    target := NUMBER | NAME
- * Each term runs the model on t. A term is a mean over the rows (on class numbers: over those that have one); within a
- * row it is the mean over the units, except that ce sums over the classes, hinge on class numbers over the
- * one-against-the-rest problems (Rifkin, Klautau 2004), and bernoulli, gaussian and kl over the units: nats.
+ * Each term runs the model on t. A term is a mean over the rows, or packs of rows (on class numbers: over those that
+ * have one); within a row it is the mean over the units, except that ce sums over the classes, hinge on class numbers
+ * over the one-against-the-rest problems (Rifkin, Klautau 2004), and bernoulli, gaussian and kl over the units: nats.
  */
 #ifndef GM_LOSS_H
 #define GM_LOSS_H
@@ -64,7 +64,8 @@ typedef struct gm_loss {
 GM_MUST_USE int gm_loss_parse(const char *text, gm_loss *loss, gm_error *e);
 
 /* That each term fits the network: ce and known need softmax at its end; bce, bernoulli and prob sigmoid, or a linear
- * output which they take as the logit; kl a gaussian layer; gp one output, and layers that treat each row alone. */
+ * output which they take as the logit; kl a gaussian layer; gp one output, and layers that treat each row alone. On
+ * packs of rows no target is a tensor. */
 GM_MUST_USE int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e);
 
 const char *gm_term_text(gm_term_kind kind);

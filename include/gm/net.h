@@ -85,7 +85,9 @@ typedef struct gm_part {
 typedef struct gm_net {
     size_t part_count;
     gm_part parts[GM_PARTS_MAX];
-    size_t inputs;  /* sum of the parts' columns */
+    size_t columns; /* of a row of data: the sum of the parts' */
+    size_t pack;    /* rows that are judged at once, side by side (PacGAN: Lin, Khetan, Fanti, Oh 2018, section 2) */
+    size_t inputs;  /* pack * columns */
     size_t outputs; /* units of the last layer */
     size_t layer_count;
     gm_layer *layers;
@@ -103,9 +105,10 @@ typedef struct gm_words {
     gm_spans spans; /* of the features; what a mixed layer needs. Borrowed for the call. */
 } gm_words;
 
-/* Parses INPUT ("64", "features", "20+classes") and LAYER texts ("dense:256:leaky", "dense:256:leaky:spectral",
- * "dropout:0.3", "rff:1024:0.05", "batchnorm", "gaussian:20", "gaussian:20+classes", "mixed:0.2:tanh"; units may be a
- * word). Messages quote the layer and propose the word that was meant. NULL with a message. */
+/* Parses INPUT ("64", "features", "20+classes", "pac:8:features") and LAYER texts ("dense:256:leaky",
+ * "dense:256:leaky:spectral", "dropout:0.3", "rff:1024:0.05", "batchnorm", "gaussian:20", "gaussian:20+classes",
+ * "mixed:0.2:tanh"; units may be a word). Messages quote the layer and propose the word that was meant. NULL with a
+ * message. */
 GM_MUST_USE gm_net *gm_net_parse(const char *input, const char *const *layers, size_t layer_count, gm_words words,
                                  gm_error *e);
 void gm_net_free(gm_net *net);

@@ -26,7 +26,7 @@ static void forward_chunk(const void *context, size_t chunk, float *scratch) {
     if (x) {
         x += first * net->inputs;
     } else {
-        gm_input_join(run->input, first, rows, net->inputs, scratch);
+        gm_input_join(run->input, net, first, rows, scratch);
         x = scratch;
     }
     joined = x;
@@ -49,7 +49,8 @@ static void forward_chunk(const void *context, size_t chunk, float *scratch) {
 
 int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode, float *output,
                     gm_error *e) {
-    gm_forward_run run = {.walk = w, .params = params, .input = input, .rows = rows, .mode = mode, .output = output};
+    gm_forward_run run = {
+        .walk = w, .params = params, .input = input, .rows = rows / w->net->pack, .mode = mode, .output = output};
     if (gm_input_check(input, w->net, rows, e) < 0) return -1;
     if (rows == 0) return 0;
     if (gm_walk_staged(w, &mode)) {
@@ -58,5 +59,5 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
     }
     gm_walk_spectra(w, params);
     if (gm_walk_running(w, params, e) < 0) return -1;
-    return gm_walk_crew(w, gm_pieces(rows, w->chunk_rows), forward_width(w), forward_chunk, &run, e);
+    return gm_walk_crew(w, gm_pieces(run.rows, w->chunk_rows), forward_width(w), forward_chunk, &run, e);
 }

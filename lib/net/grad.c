@@ -81,7 +81,7 @@ static void place_chunk(const gm_pass *pass, size_t chunk, float *scratch, gm_ch
 static void chunk_forward(const gm_pass *pass, const gm_chunk *c) {
     const gm_net *net = pass->walk->net;
     if (pass->from == 0 && c->x[0] == c->own)
-        gm_input_join(&pass->call->inputs[c->operand], c->first, c->rows, net->inputs, c->own);
+        gm_input_join(&pass->call->inputs[c->operand], net, c->first, c->rows, c->own);
     for (size_t l = pass->from; l < pass->to; l++)
         if (!gm_layer_idle(&net->layers[l], &pass->call->mode))
             gm_walk_link(pass->walk, pass->params, &pass->call->mode,
@@ -533,9 +533,11 @@ static double total(const gm_pass *pass, bool decays) {
 }
 
 int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, gm_error *e) {
+    gm_backward packed = *call;
+    packed.rows /= w->net->pack; /* [rows, columns] is [rows / pack, pack * columns] */
     gm_pass pass = {.walk = w,
                     .params = params,
-                    .call = call,
+                    .call = &packed,
                     .operands = call->loss && !call->cotangent ? call->loss->operand_count : 1};
     if (check_call(w->net, call, pass.operands, e) < 0 || prepare(&pass, e) < 0) return -1;
     size_t chunks = (pass.operands + pass.penalties) * pass.operand_chunks;

@@ -387,6 +387,11 @@ int gm_loss_check(const gm_loss *loss, const gm_net *net, gm_error *e) {
     for (size_t i = 0; i < loss->term_count; i++) {
         const gm_term *t = &loss->terms[i];
         const char *need = lacking(t->kind, end), *name = gm_term_text(t->kind);
+        if (t->named && net->pack > 1)
+            return gm_fail_usage(e,
+                                 "loss: column %d: '%s' has a target for each row, but the model judges packs of %zu "
+                                 "rows: %s takes a number here",
+                                 t->column, t->target, net->pack, name);
         if (need)
             return gm_fail_usage(e, "loss: column %d: %s needs %s; the last layer is %s", t->column, name, need,
                                  end->kind == GM_MIXED ? "mixed" : gm_activation_text(last_activation(end)));

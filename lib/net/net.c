@@ -79,9 +79,30 @@ static int parse_part(char *text, gm_words words, gm_part *part, gm_error *e) {
     return 0;
 }
 
+/* "pac:ROWS:" before the parts. Returns where these begin. */
+static const char *parse_pack(gm_net *net, const char *input, gm_error *e) {
+    static const char *const kinds[] = {"pac", NULL};
+    char word[FIELD_MAX], rows[FIELD_MAX] = "";
+    const char *number = strchrnul(input, ':'), *parts = NULL;
+    snprintf(word, sizeof word, "%.*s", (int)(number - input), input);
+    if (*number) parts = strchr(number + 1, ':');
+    if (parts) snprintf(rows, sizeof rows, "%.*s", (int)(parts - number - 1), number + 1);
+    net->pack = 1;
+    if (strncmp(input, "pac", 3) != 0 && !gm_did_you_mean(word, kinds)) return input;
+    if (strcmp(word, "pac") != 0 || !parts)
+        return gm_fail_usage(e, "a pack has a number of rows and the columns of each, as in pac:8:features"), NULL;
+    if (!gm_parse_size(rows, 1, GM_UNITS_MAX, &net->pack))
+        return gm_fail_usage(e, "rows of a pack must be 1 to %zu, not '%s'", GM_UNITS_MAX, rows), NULL;
+    return parts + 1;
+}
+
 static int parse_parts(gm_net *net, const char *input, gm_words words, gm_error *e) {
     char fields[GM_PARTS_MAX][FIELD_MAX];
     char head[FIELD_MAX];
+    if (strstr(input, "+pac:"))
+        return gm_fail_usage(e, "pac:ROWS: stands before all parts, as in pac:8:features+classes");
+    input = parse_pack(net, input, e);
+    if (!input) return -1;
     snprintf(head, sizeof head, "%.*s", (int)strcspn(input, ":"), input);
     if (strchr(input, ':') || find_word(head, kind_texts) >= 0)
         return gm_fail_usage(
@@ -92,8 +113,9 @@ static int parse_parts(gm_net *net, const char *input, gm_words words, gm_error 
     net->part_count = (size_t)count;
     for (size_t i = 0; i < net->part_count; i++) {
         if (parse_part(fields[i], words, &net->parts[i], e)) return -1;
-        net->inputs += net->parts[i].columns;
+        net->columns += net->parts[i].columns;
     }
+    net->inputs = net->pack * net->columns; /* far from overflow */
     if (net->inputs > GM_UNITS_MAX) return gm_fail_usage(e, "%zu columns, more than %zu", net->inputs, GM_UNITS_MAX);
     return 0;
 }
@@ -171,6 +193,7 @@ static size_t class_columns(const gm_net *net, size_t *at) {
 static int parse_gaussian(char fields[][FIELD_MAX], int count, const gm_net *net, gm_words words, gm_layer *layer,
                           gm_error *e) {
     layer->kind = GM_GAUSSIAN;
+    if (net->pack > 1) return gm_fail_usage(e, "a network that judges packs of rows has no latent variables");
     if (count != 2) return gm_fail_usage(e, "gaussian has a number of units, as in gaussian:20");
     char *plus = strchr(fields[1], '+');
     size_t at;
@@ -359,6 +382,8 @@ void gm_net_free(gm_net *net) {
 static void cut_input(const gm_net *net, size_t first, gm_net *part) {
     const gm_layer *before = first ? &net->layers[first - 1] : NULL;
     part->inputs = net->layers[first].inputs;
+    part->pack = before ? 1 : net->pack;
+    part->columns = part->inputs / part->pack;
     if (!before) {
         part->part_count = net->part_count;
         memcpy(part->parts, net->parts, sizeof part->parts);
@@ -433,6 +458,11 @@ static char *fitting(char *out, int length, size_t size) {
 
 char *gm_net_input_text(const gm_net *net, char *out, size_t size) {
     size_t used = 0;
+    if (net->pack > 1) {
+        int n = snprintf(out, size, "pac:%zu:", net->pack);
+        if (!fitting(out, n, size)) return NULL;
+        used = (size_t)n;
+    }
     for (size_t i = 0; i < net->part_count; i++) {
         const gm_part *part = &net->parts[i];
         const char *word = part->kind == GM_PART_FEATURES  ? "features="

@@ -72,8 +72,8 @@ static void interpolate(const gm_bent *b, size_t penalty) {
                   .purpose = GM_PURPOSE_PENALTY,
                   .stream = (uint32_t)penalty,
                   .step = pass->call->mode.step};
-    gm_input_join(&pass->call->inputs[term->operand], b->first, b->rows, inputs, b->x);
-    gm_input_join(&pass->call->inputs[term->second], b->first, b->rows, inputs, b->p);
+    gm_input_join(&pass->call->inputs[term->operand], pass->walk->net, b->first, b->rows, b->x);
+    gm_input_join(&pass->call->inputs[term->second], pass->walk->net, b->first, b->rows, b->p);
     for (size_t i = 0; i < b->rows; i++) {
         float e;
         gm_rng_uniform(rng, b->first + i, 1, &e);
@@ -131,8 +131,9 @@ static void input_gradient(const gm_bent *b) {
 
 /* Class numbers do not vary: their columns are no part of g. */
 static void forget_classes(const gm_net *net, float *g) {
-    for (size_t i = 0, at = 0; i < net->part_count; at += net->parts[i++].columns)
-        if (net->parts[i].kind == GM_PART_CLASSES) memset(g + at, 0, net->parts[i].columns * sizeof *g);
+    for (size_t row = 0; row < net->pack; row++, g += net->columns)
+        for (size_t i = 0, at = 0; i < net->part_count; at += net->parts[i++].columns)
+            if (net->parts[i].kind == GM_PART_CLASSES) memset(g + at, 0, net->parts[i].columns * sizeof *g);
 }
 
 /* The values of the rows, and dx = u from g. At g = 0 the norm has no direction: u = 0. */

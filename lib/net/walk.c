@@ -148,23 +148,25 @@ static int check_width(const gm_input *input, const gm_net *net, gm_error *e) {
     for (size_t i = 0; i < input->part_count; i++) {
         const gm_input_part *p = &input->parts[i];
         size_t wanted = input->part_count == net->part_count ? net->parts[i].columns : p->columns;
-        if (input->part_count == 1) wanted = net->inputs;
+        if (input->part_count == 1) wanted = net->columns;
         if (p->columns != wanted)
             return gm_fail(e, "tensor '%s': expected %zu column%s, got %zu", p->name, wanted, plural(wanted),
                            p->columns);
-        if (p->columns > net->inputs - sum) /* more than all; so the sum cannot overflow */
+        if (p->columns > net->columns - sum) /* more than all; so the sum cannot overflow */
             return gm_fail(e, "tensor '%s': %zu column%s are too many, the joined input has %zu", p->name, p->columns,
-                           plural(p->columns), net->inputs);
+                           plural(p->columns), net->columns);
         sum += p->columns;
     }
-    if (sum != net->inputs)
-        return gm_fail(e, "%zu tensors joined: expected %zu columns in all, got %zu", input->part_count, net->inputs,
+    if (sum != net->columns)
+        return gm_fail(e, "%zu tensors joined: expected %zu columns in all, got %zu", input->part_count, net->columns,
                        sum);
     return 0;
 }
 
 int gm_input_check(const gm_input *input, const gm_net *net, size_t rows, gm_error *e) {
     if (check_width(input, net, e) < 0) return -1;
+    if (rows % net->pack != 0)
+        return gm_fail(e, "a batch of %zu row%s is no multiple of the pack of %zu", rows, plural(rows), net->pack);
     for (size_t i = 0; i < input->part_count; i++) {
         const gm_input_part *p = &input->parts[i];
         for (size_t row = 0; !p->values && row < rows; row++)
@@ -179,11 +181,13 @@ const float *gm_input_whole(const gm_input *input) {
     return input->part_count == 1 ? input->parts[0].values : NULL;
 }
 
-void gm_input_join(const gm_input *input, size_t first, size_t count, size_t inputs, float *x) {
+void gm_input_join(const gm_input *input, const gm_net *net, size_t first, size_t count, float *x) {
+    first *= net->pack; /* a matrix of packs is one of their rows */
+    count *= net->pack;
     for (size_t i = 0; i < input->part_count; i++) {
         const gm_input_part *p = &input->parts[i];
         for (size_t row = 0; row < count; row++) {
-            float *to = x + row * inputs;
+            float *to = x + row * net->columns;
             if (p->values) {
                 memcpy(to, p->values + (first + row) * p->columns, p->columns * sizeof *to);
             } else {

@@ -66,9 +66,9 @@ GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_width,
                              gm_error *e);
 
 /* The numbers of an input that need no joining, or NULL; x[count, inputs] = its rows from `first` on, parts side by
- * side. */
+ * side. Behind gm_walk_forward and gm_walk_backward a row is the network's: it may be a pack of rows of data. */
 const float *gm_input_whole(const gm_input *input);
-void gm_input_join(const gm_input *input, size_t first, size_t count, size_t inputs, float *x);
+void gm_input_join(const gm_input *input, const gm_net *net, size_t first, size_t count, float *x);
 
 /* A dropout layer that does nothing hands on its input's place as its output's. */
 bool gm_layer_idle(const gm_layer *layer, const gm_mode *mode);

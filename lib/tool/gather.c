@@ -4,6 +4,11 @@
 
 #include <string.h>
 
+int gm_refuse_packs(const gm_net *net, const char *path, gm_error *e) {
+    if (net->pack == 1) return 0;
+    return gm_fail(e, "%s judges packs of %zu rows: it has no output for each row", path, net->pack);
+}
+
 int gm_gather_input(gm_record *r, const gm_net *net, char *const *names, size_t count, gm_input *input, gm_error *e) {
     /* one tensor for each part, or one that holds all parts side by side */
     if (count != net->part_count && count != 1)

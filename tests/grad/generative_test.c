@@ -1,5 +1,5 @@
 /* generative_test.c: gradients of what sees more than one row, or more than first derivatives: batchnorm, the gaussian
- * layer, spectral normalization, gp(), kl(), and the likelihoods.
+ * layer, spectral normalization, packs of rows, gp(), kl(), and the likelihoods.
  *
  * As in gradients_test.c the twin is plain loops in double precision, here over all rows at once, and the derivative is
  * the central difference of its loss. The twin's gp() differentiates the twin's network by central differences as well.
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 #define LAYERS 8
-#define ROWS 70 /* two chunks */
-#define WIDTH 8
+#define ROWS 70 /* two chunks; of a network that judges packs, as many packs */
+#define WIDTH 10
 #define OPERANDS 3
 
 static uint64_t state;
@@ -42,7 +42,7 @@ typedef struct bench {
     gm_mode mode;
     float *params, *gradient;
     float x[OPERANDS][ROWS * WIDTH];
-    int32_t labels[ROWS];
+    int32_t labels[ROWS * WIDTH];
     gm_input inputs[GM_OPERANDS_MAX];
     float input_gradients[OPERANDS][ROWS * WIDTH];
     float numbers[GM_TERMS_MAX][ROWS * WIDTH];
@@ -229,7 +229,7 @@ static double twin_penalty(const bench *b, const gm_term *term) {
     static double at[ROWS * WIDTH], moved[ROWS * WIDTH];
     static rows_of up, down, logits;
     double squares[ROWS] = {0}, sum = 0;
-    size_t inputs = b->net->inputs, labels = b->net->part_count > 1 ? b->net->parts[1].columns : 0;
+    size_t inputs = b->net->inputs;
     for (size_t i = 0; i < ROWS; i++) {
         double e = draw(b, GM_PURPOSE_PENALTY, 0, i);
         for (size_t j = 0; j < inputs; j++)
@@ -237,7 +237,8 @@ static double twin_penalty(const bench *b, const gm_term *term) {
                 e * b->dx[term->operand][i * inputs + j] + (1 - e) * b->dx[term->second][i * inputs + j];
     }
     const double h = 1e-5;
-    for (size_t j = 0; j < inputs - labels; j++) {
+    for (size_t j = 0; j < inputs; j++) {
+        if (j % b->net->columns >= b->net->parts[0].columns) continue; /* classes */
         memcpy(moved, at, sizeof at);
         for (size_t i = 0; i < ROWS; i++) moved[i * inputs + j] += h;
         twin_forward(b, b->operands, moved, up, logits);
@@ -259,6 +260,7 @@ static double twin_row(const bench *b, size_t term, size_t i, const double *o, c
         double p = 1 / (1 + exp(-v[j]));
         if (t->kind == GM_MEAN) sum += o[j] / (double)units;
         if (t->kind == GM_MSE) sum += (o[j] - target) * (o[j] - target) / (double)units;
+        if (t->kind == GM_BCE) sum -= (target * log(p) + (1 - target) * log1p(-p)) / (double)units;
         if (t->kind == GM_BERNOULLI) sum -= target * log(p) + (1 - target) * log1p(-p);
         if (t->kind == GM_NORMAL && b->targets[term].columns == units)
             sum += 0.5 * pow((o[j] - target) / t->deviation, 2) + log(t->deviation) + 0.5 * log(2 * acos(-1));
@@ -321,12 +323,12 @@ static void fill_input(bench *b, size_t o) {
     input->parts[0] = (gm_input_part){.name = "x", .values = b->x[o], .columns = numbers};
     if (net->part_count > 1)
         input->parts[1] = (gm_input_part){.name = "y", .labels = b->labels, .columns = net->parts[1].columns};
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < ROWS * net->pack; i++) {
         b->labels[i] = (int32_t)(i % 3);
-        for (size_t j = 0; j < net->inputs; j++) {
+        for (size_t j = 0; j < net->columns; j++) {
             float v = (float)(1.5 * uniform());
             if (j < numbers) b->x[o][i * numbers + j] = v;
-            b->dx[o][i * net->inputs + j] = j < numbers ? (double)v : (double)(j - numbers == (size_t)b->labels[i]);
+            b->dx[o][i * net->columns + j] = j < numbers ? (double)v : (double)(j - numbers == (size_t)b->labels[i]);
         }
     }
 }
@@ -448,7 +450,7 @@ static void run(bench *b, size_t threads, double *value) {
     for (size_t i = 0; i < b->net->parameter_count; i++) gradients[i] = b->gradient + b->net->parameters[i].offset;
     gm_backward call = {.loss = b->t->loss ? &b->loss : NULL,
                         .cotangent = b->t->cotangent ? b->cotangent : NULL,
-                        .rows = ROWS,
+                        .rows = ROWS * b->net->pack,
                         .inputs = b->inputs,
                         .targets = b->targets,
                         .mode = b->mode,
@@ -609,6 +611,27 @@ static void test_mixed(void) {
     TRY(trials);
 }
 
+static void test_packs(void) {
+    static const trial trials[] = {
+        {"pac:2:4", {"dense:6:tanh", "dense:1:sigmoid"}, "bce(x,0.9) + bce(z,0) + 0.1*l2()", true, false},
+        {"pac:3:3", {"dense:6:leaky", "dropout:0.3", "dense:4:gelu", "dense:2"}, "mean(z) - mean(x)", true, false},
+        {"pac:2:2+classes", {"dense:6:tanh", "dropout:0.3", "dense:1"}, "bce([x,y],1) + bce([z,y],0)", true, false},
+        {"pac:2:4", {"dense:6:tanh", "batchnorm", "dense:3:tanh:spectral"}, "mse(x,0.5) + mean(z)", true, false},
+        {"pac:5:2", {"dense:6:tanh", "dense:1"}, NULL, true, true},
+        {"pac:2:5",
+         {"dense:6:tanh", "dropout:0.3", "dense:4:gelu", "dense:1"},
+         "mean(z) - mean(x) + 10*gp(x,z)",
+         true,
+         false},
+        {"pac:2:2+classes",
+         {"dense:6:tanh", "dense:4:softplus", "dense:1"},
+         "mean([z,y]) - mean([x,y]) + 10*gp([x,y],[z,y])",
+         true,
+         false},
+    };
+    TRY(trials);
+}
+
 int main(void) {
     RUN(test_gaussian_layer);
     RUN(test_likelihoods);
@@ -617,5 +640,6 @@ int main(void) {
     RUN(test_spectral);
     RUN(test_gradient_penalty);
     RUN(test_mixed);
+    RUN(test_packs);
     return check_done();
 }

@@ -459,6 +459,91 @@ static void test_bad_inputs(void) {
     gm_net_free(two);
 }
 
+/* A network of packs does what one as wide as they are does with the same numbers, to the bit, also where parts are
+ * joined; `joined` are its rows, parts side by side, r of a pack one after the other. */
+static void compare_packs(const char *const *layers, size_t n, const char *loss) {
+    enum { PACK = 3, COLUMNS = 6, CLASSES = 10, PACKS = 70, WIDTH = PACK * (COLUMNS + CLASSES) };
+    static float x[2][PACKS * PACK * COLUMNS], joined[2][PACKS * WIDTH], d[2][2][PACKS * WIDTH], out[2][PACKS];
+    static int32_t y[PACKS * PACK];
+    gm_error e = {.text = ""};
+    gm_net *nets[2] = {parse_net("pac:3:6+classes", layers, n), parse_net("48", layers, n)};
+    gm_input inputs[2][2];
+    gm_loss parsed;
+    double values[2];
+    CHECK(gm_loss_parse(loss, &parsed, &e) == 0);
+    memset(joined, 0, sizeof joined);
+    for (size_t o = 0; o < 2; o++) {
+        for (size_t row = 0; row < PACKS * PACK; row++) {
+            float *to = joined[o] + row * (COLUMNS + CLASSES);
+            for (size_t i = 0; i < COLUMNS; i++)
+                x[o][row * COLUMNS + i] = to[i] =
+                    (float)(((row * COLUMNS + i) * 7919 + o * 104729) % 2001) / 1000.0f - 1.0f;
+            y[row] = (int32_t)(row * 7 % CLASSES);
+            to[COLUMNS + y[row]] = 1.0f;
+        }
+        inputs[0][o] = (gm_input){.part_count = 2,
+                                  .parts = {{.name = "x", .values = x[o], .columns = COLUMNS},
+                                            {.name = "y", .labels = y, .columns = CLASSES}}};
+        inputs[1][o] = (gm_input){.part_count = 1, .parts = {{.name = "x", .values = joined[o], .columns = WIDTH}}};
+    }
+    float *params = gm_new(nets[0]->block, sizeof *params, &e), *blocks[2];
+    CHECK(nets[0]->block == nets[1]->block && gm_net_init(nets[0], "he", 3, params, &e) == 0);
+    for (size_t k = 0; k < 2; k++) {
+        float *gradients[4 * PARAMETERS], *input_gradients[2] = {d[k][0], d[k][1]};
+        gm_walk *walk = gm_walk_new(nets[k], 11, &e);
+        blocks[k] = gm_new_zeroed(nets[k]->block, sizeof(float), &e);
+        place(nets[k], blocks[k], gradients);
+        gm_backward call = {.loss = &parsed,
+                            .rows = k == 0 ? PACKS * PACK : PACKS,
+                            .inputs = inputs[k],
+                            .mode = {.training = true, .seed = 5, .step = 9},
+                            .gradients = gradients,
+                            .input_gradients = input_gradients,
+                            .value = &values[k]};
+        CHECK(gm_walk_backward(walk, params, &call, &e) == 0);
+        CHECK(gm_walk_forward(walk, params, &inputs[k][0], call.rows, call.mode, out[k], &e) == 0);
+        gm_walk_free(walk);
+    }
+    CHECK_TEXT(e.text, "");
+    CHECK(values[0] == values[1] && memcmp(out[0], out[1], sizeof out[0]) == 0);
+    CHECK(memcmp(blocks[0], blocks[1], nets[0]->block * sizeof(float)) == 0);
+    CHECK(memcmp(d[0], d[1], sizeof d[0]) == 0 && d[0][0][PACKS * WIDTH - 1] != 0.0f);
+    for (size_t k = 0; k < 2; k++) {
+        free(blocks[k]);
+        gm_net_free(nets[k]);
+    }
+    free(params);
+}
+
+static void test_packs(void) {
+    static const char *const plain_layers[] = {"dense:40:leaky", "dropout:0.3", "dense:1:sigmoid"};
+    static const char *const staged_layers[] = {"dense:40:leaky:spectral", "batchnorm", "dropout:0.3", "dense:1"};
+    compare_packs(plain_layers, 3, "bce(x,0.9) + bce(z,0) + 1e-3*l2()");
+    compare_packs(staged_layers, 4, "mean(z) - mean(x)");
+}
+
+static void test_bad_packs(void) {
+    static const char *const layers[] = {"dense:2"};
+    static const float v[200] = {0};
+    static const int32_t labels[] = {0, 1, 9, 10};
+    gm_error e;
+    gm_net *net = parse_net("pac:4:20", layers, 1), *two = parse_net("pac:2:20+classes", layers, 1);
+    gm_input input = {
+        .part_count = 1,
+        .parts = {{.name = "z", .values = v, .columns = 20}, {.name = "y", .labels = labels, .columns = 10}}};
+    refused_input(net, &input, "a batch of 2 rows is no multiple of the pack of 4");
+    CHECK(gm_input_check(&input, net, 8, &e) == 0);
+    input.parts[0].columns = 80;
+    refused_input(net, &input, "tensor 'z': expected 20 columns, got 80");
+    input.parts[0].columns = 20;
+    input.part_count = 2;
+    CHECK(gm_input_check(&input, two, 2, &e) == 0);
+    CHECK(gm_input_check(&input, two, 4, &e) < 0);
+    CHECK_TEXT(e.text, "tensor 'y': row 3: class 10 is outside 0..9");
+    gm_net_free(net);
+    gm_net_free(two);
+}
+
 int main(void) {
     RUN(test_same_bits);
     RUN(test_what_is_wanted);
@@ -474,5 +559,7 @@ int main(void) {
     RUN(test_bad_targets);
     RUN(test_bad_calls);
     RUN(test_bad_inputs);
+    RUN(test_packs);
+    RUN(test_bad_packs);
     return check_done();
 }

@@ -182,16 +182,30 @@ static void test_limits(void) {
 /* ---- against networks ---- */
 
 /* The message of gm_loss_check, or "". */
-static const char *check(const char *text, const char *last) {
+static const char *check_of(const char *input, const char *text, const char *last) {
     static gm_error e;
     const char *const layers[] = {"dense:4:relu", last};
-    gm_net *net = gm_net_parse("3", layers, 2, (gm_words){0}, &e);
+    gm_net *net = gm_net_parse(input, layers, 2, (gm_words){0}, &e);
     e = (gm_error){.text = ""};
     if (!net || !parses(text)) return "no network or no loss";
     CHECK((gm_loss_check(&loss, net, &e) < 0) == (e.text[0] != '\0'));
     CHECK(e.usage == (e.text[0] != '\0'));
     gm_net_free(net);
     return e.text;
+}
+
+static const char *check(const char *text, const char *last) {
+    return check_of("3", text, last);
+}
+
+/* A pack has no target of its own in a record. */
+static void test_check_packs(void) {
+    CHECK_TEXT(check_of("pac:2:3", "bce(x,1) + bce(fake,0) + gp(x,fake) + l2()", "dense:1"), "");
+    CHECK_TEXT(check_of("pac:2:3", "ce(x,2) - mean(x)", "dense:3:softmax"), "");
+    CHECK_TEXT(check_of("pac:1:3", "bce(x,y)", "dense:1"), "");
+    CHECK_TEXT(check_of("pac:2:3", "mean(x) + bce(x,y)", "dense:1"),
+               "loss: column 11: 'y' has a target for each row, but the model judges packs of 2 rows: bce takes a "
+               "number here");
 }
 
 static void test_check(void) {
@@ -226,5 +240,6 @@ int main(void) {
     RUN(test_numbers);
     RUN(test_limits);
     RUN(test_check);
+    RUN(test_check_packs);
     return check_done();
 }

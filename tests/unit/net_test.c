@@ -99,6 +99,57 @@ static void test_texts(void) {
     for (gm_activation a = GM_LINEAR; a <= GM_SOFTPLUS; a++) CHECK_TEXT(gm_activation_text(a), names[a]);
 }
 
+static void test_packs(void) {
+    static const char *const layers[] = {"dense:5:relu", "dense:1"};
+    char text[512], small[16];
+    gm_net *net = PARSE(digits, "pac:8:features+classes", "dense:5:relu", "dense:1");
+    CHECK(net != NULL);
+    if (!net) return;
+    CHECK(net->pack == 8 && net->columns == 74 && net->inputs == 592 && net->part_count == 2);
+    CHECK(net->layers[0].inputs == 592 && net->parts[0].columns == 64 && net->parts[1].kind == GM_PART_CLASSES);
+    CHECK_TEXT(gm_net_input_text(net, text, sizeof text), "pac:8:features=64+classes=10");
+    CHECK(gm_net_input_text(net, small, 6) == NULL && gm_net_input_text(net, small, sizeof small) == NULL);
+    gm_net *twin = gm_net_parse(text, layers, 2, none, &error);
+    CHECK(twin && twin->pack == 8 && twin->inputs == 592 && twin->block == net->block);
+    gm_net_free(twin);
+    gm_net *cut = gm_net_cut(net, 0, 1, &error);
+    CHECK(cut && cut->pack == 8 && cut->columns == 74 && cut->inputs == 592 && cut->outputs == 5);
+    gm_net_free(cut);
+    cut = gm_net_cut(net, 1, 1, &error);
+    CHECK(cut && cut->pack == 1 && cut->columns == 5 && cut->inputs == 5);
+    gm_net_free(cut);
+    gm_net_free(net);
+    net = PARSE(digits, "pac:1:features", "dense:1");
+    CHECK(net && net->pack == 1 && net->columns == 64 && net->inputs == 64);
+    CHECK_TEXT(net ? gm_net_input_text(net, text, sizeof text) : "", "features=64");
+    gm_net_free(net);
+}
+
+static void test_wrong_packs(void) {
+#define FORM "a pack has a number of rows and the columns of each, as in pac:8:features"
+    REFUSED("input 'pac': " FORM, digits, "pac", "dense:1");
+    REFUSED("input 'pac:8': " FORM, digits, "pac:8", "dense:1");
+    REFUSED("input 'pac:features': " FORM, digits, "pac:features", "dense:1");
+    REFUSED("input 'pac8:features': " FORM, digits, "pac8:features", "dense:1");
+    REFUSED("input 'pack:8:features': " FORM, digits, "pack:8:features", "dense:1");
+    REFUSED("input 'Pac:8:features': " FORM, digits, "Pac:8:features", "dense:1");
+    REFUSED("input 'pac:0:64': rows of a pack must be 1 to 16777216, not '0'", none, "pac:0:64", "dense:1");
+    REFUSED("input 'pac::64': rows of a pack must be 1 to 16777216, not ''", none, "pac::64", "dense:1");
+    REFUSED("input 'pac:16777217:1': rows of a pack must be 1 to 16777216, not '16777217'", none, "pac:16777217:1",
+            "dense:1");
+    REFUSED("input 'pac:features:8': rows of a pack must be 1 to 16777216, not 'features'", digits, "pac:features:8",
+            "dense:1");
+    REFUSED("input 'pac:4:4194305': 16777220 columns, more than 16777216", none, "pac:4:4194305", "dense:1");
+    REFUSED("input 'pac:8:': columns must be a number, 'features' or 'classes', not ''", none, "pac:8:", "dense:1");
+    REFUSED("input 'pac:2:featurs': columns must be a number, 'features' or 'classes', not 'featurs' (did you mean "
+            "features?)",
+            digits, "pac:2:featurs", "dense:1");
+    REFUSED("input 'features+pac:8:classes': pac:ROWS: stands before all parts, as in pac:8:features+classes", digits,
+            "features+pac:8:classes", "dense:1");
+    REFUSED("layer 'gaussian:2': a network that judges packs of rows has no latent variables", digits, "pac:2:features",
+            "dense:4", "gaussian:2");
+}
+
 static void test_wrong_layers(void) {
     REFUSED("layer 'dense:256:rellu': unknown activation 'rellu' (did you mean relu?)", none, "20", "dense:3",
             "dense:256:rellu");
@@ -275,6 +326,8 @@ int main(void) {
     RUN(test_parameters);
     RUN(test_words);
     RUN(test_texts);
+    RUN(test_packs);
+    RUN(test_wrong_packs);
     RUN(test_wrong_layers);
     RUN(test_wrong_inputs);
     RUN(test_init);
