@@ -130,6 +130,8 @@ assert f["label_tv"] == 0.25 and f["columns"]["colour"]["tv"] == 0.5 and f["real
         gm-compare --features C.gm --only frechet,columns a.csv b.csv
     gm-init -o T.gm --data a.csv --label species features+classes dense:4:tanh dense:1 >/dev/null
     gm_assert_fails 1 "--features: T.gm takes more than rows: its INPUT has 2 parts" gm-compare --features T.gm a.csv b.csv
+    gm-init -o K.gm --data a.csv --label species pac:5:features dense:4:tanh dense:1 >/dev/null
+    gm_assert_fails 1 "K.gm judges packs of 5 rows: it has no output for each row" gm-compare --features K.gm a.csv b.csv
     gm-batch -m C.gm a.csv >a.gmt
     gm_assert_fails 2 "--only correlations: a stream has no columns of a table" gm-compare --only correlations a.gmt a.gmt
 }

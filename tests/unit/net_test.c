@@ -174,7 +174,8 @@ static void test_wrong_layers(void) {
     REFUSED("layer 'dropout:nan': the rate of dropout must be at least 0 and below 1, not 'nan'", none, "20",
             "dropout:nan", "dense:1");
     REFUSED("layer 'dropout': dropout has one number, its rate, as in dropout:0.3", none, "20", "dropout", "dense:1");
-    REFUSED("layer 'dropout:0.5': the last layer must be dense or gaussian", none, "20", "dense:1", "dropout:0.5");
+    REFUSED("layer 'dropout:0.5': the last layer must be dense, gaussian or mixed", none, "20", "dense:1",
+            "dropout:0.5");
     REFUSED("layer 'rff:9': rff has a number of units and a gamma, as in rff:1024:0.05", none, "20", "rff:9",
             "dense:1");
     REFUSED("layer 'rff:9:0': gamma must be a number above 0, 'scale' or as '2*scale', not '0'", none, "20", "rff:9:0",
@@ -182,11 +183,11 @@ static void test_wrong_layers(void) {
     REFUSED("layer 'rff:9:scale': 'scale' is not known without data that vary", none, "20", "rff:9:scale", "dense:1");
     REFUSED("layer 'rff:9:scale': 'scale' is known of the data: only the first layer can use it", none, "20",
             "dense:3:relu", "rff:9:scale", "dense:1");
-    REFUSED("layer 'rff:9:1': the last layer must be dense or gaussian", none, "20", "dense:1", "rff:9:1");
+    REFUSED("layer 'rff:9:1': the last layer must be dense, gaussian or mixed", none, "20", "dense:1", "rff:9:1");
     REFUSED("layer 'dense:1:relu:2': behind the activation stands 'spectral' or nothing, not '2'", none, "20",
             "dense:1:relu:2");
     REFUSED("layer 'dense:1:relu:2:3': too many or too long parts; a layer is dense:UNITS[:ACTIVATION][:spectral], "
-            "dropout:RATE, rff:UNITS:GAMMA, gaussian:UNITS or batchnorm",
+            "dropout:RATE, rff:UNITS:GAMMA, gaussian:UNITS, batchnorm or mixed:TEMPERATURE",
             none, "20", "dense:1:relu:2:3");
     REFUSED("layer 'gaussian:3': the layer before gives mean and log variance: it must have 6 units, not 5", none, "20",
             "dense:5", "gaussian:3");
@@ -197,7 +198,7 @@ static void test_wrong_layers(void) {
     REFUSED("layer 'gaussian:1': a network has one gaussian layer at most", none, "20", "dense:4", "gaussian:2",
             "gaussian:1");
     REFUSED("layer 'batchnorm:3': batchnorm stands alone", none, "20", "batchnorm:3", "dense:1");
-    REFUSED("layer 'batchnorm': the last layer must be dense or gaussian", none, "20", "dense:1", "batchnorm");
+    REFUSED("layer 'batchnorm': the last layer must be dense, gaussian or mixed", none, "20", "dense:1", "batchnorm");
     error = (gm_error){0};
     CHECK(!gm_net_parse("20", NULL, 0, none, &error) && error.usage);
     CHECK_TEXT(error.text, "0 layers: a network has 1 to 256");
