@@ -43,7 +43,7 @@ static int map_to_write(gm_model *m, int fd, gm_error *e) {
 
 int gm_model_lock(gm_model *m, gm_error *e) {
     if (m->writer) return 0;
-    int fd = open(m->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    int fd = gm_open(m->path, O_RDWR | O_NONBLOCK);
     if (fd < 0) return gm_fail_errno(e, "%s: cannot open to write", m->path);
     if (take_lock(m, fd, e) != 0 || fill_holes(m, fd, e) != 0 || map_to_write(m, fd, e) != 0) {
         close(fd);

@@ -108,7 +108,7 @@ static int open_all(gm_model *m, gm_error *e) {
     struct stat st;
     gm_header h;
     /* O_NONBLOCK so that a pipe of that name is refused, not waited for. */
-    m->fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    m->fd = gm_open(m->path, O_RDONLY | O_NONBLOCK);
     if (m->fd < 0) return gm_fail_errno(e, "cannot open");
     if (fstat(m->fd, &st) != 0) return gm_fail_errno(e, "cannot read");
     if (!S_ISREG(st.st_mode)) return gm_fail(e, "not a gm model: it is no regular file");
