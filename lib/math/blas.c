@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* OpenBLAS packs its operands into buffers of a pool. The serial build's pool has no working lock (SINGLE_THREADED
  * without USE_LOCKING: two threads can be given one buffer, and products come out wrong), so each thread gets a buffer
@@ -205,10 +206,13 @@ __attribute__((constructor)) static void choose_kernel(void) {
     gotoblas_init();
     const char *fitting = fitting_kernel();
     if (!fitting || getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
-    if (setenv("OPENBLAS_CORETYPE", fitting, 1) != 0) return;
+    /* not by setenv, which takes memory and may get none: the bits would be another kernel's, and nobody told */
+    char named[64], *only[] = {named, NULL}, **environment = environ;
+    snprintf(named, sizeof named, "OPENBLAS_CORETYPE=%s", fitting);
+    environ = only;
     gotoblas_dynamic_quit();
     gotoblas_dynamic_init();
-    unsetenv("OPENBLAS_CORETYPE");
+    environ = environment;
 }
 
 static char blas_text[128];
