@@ -1,5 +1,5 @@
 # Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `make bench` measures, `make install` installs.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make bench` measures, `make install` installs.
 # Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
@@ -24,6 +24,7 @@ LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
 TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
 UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
+SHIM         := $(if $(filter x86_64,$(shell uname -m)),$(BUILD)/tests/fault/shim.so)
 BENCHES      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
 BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev libmsgpack-dev librandom123-dev \
@@ -32,12 +33,12 @@ TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-nu
                   dataset-fashion-mnist procps
 LINT_PACKAGES  := clang-format mandoc shellcheck
 
-.PHONY: all build lib units benches check lint sanitize bench install uninstall clean packages test-packages lint-packages
+.PHONY: all build lib units benches check torture lint sanitize bench install uninstall clean packages test-packages lint-packages
 all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS)
 lib: $(BUILD)/libgm.a
-units: $(UNITS)
+units: $(UNITS) $(SHIM)
 benches: $(BENCHES)
 
 # ---- packages: $(call require,PACKAGES) ----
@@ -82,6 +83,11 @@ $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
+# Preloaded into the tools by tests/fault, so never itself under sanitizers.
+$(BUILD)/tests/fault/shim.so: tests/fault/shim.c
+	@mkdir -p $(@D)
+	$(COMPILE) -fno-sanitize=all -fPIC -shared -o $@ $< -ldl
+
 # The benchmark holds the filter objects too, and counts the BLAS calls they make.
 $(BUILD)/tests/bench/%.o: INCLUDES = -I$(BLAS_INC)
 $(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
@@ -92,6 +98,11 @@ $(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(B
 check: test-packages
 	@$(MAKE) --no-print-directory -j2 build units benches
 	@GM_BUILD=$(abspath $(BUILD)) tests/run
+
+# The long dose of tests/faults.bats.
+torture: test-packages
+	@$(MAKE) --no-print-directory -j2 build units
+	@GM_BUILD=$(abspath $(BUILD)) tests/fault/run
 
 sanitize: test-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' \
