@@ -94,6 +94,7 @@ int gm_model_settle(gm_model *m, gm_error *e) {
     gm_slot *slot = m->slots[word & 1];
     atomic_store(&slot->sealed, word);
     slot->checksum = gm_slot_checksum(slot, m->layout.floats);
+    gm_calibrations_settle(m->control);
     if (sync_file(m, e) != 0) return -1;
     atomic_store(&m->control->clean, 1);
     return sync_file(m, e);
