@@ -16,3 +16,4 @@ attack() {
 @test "a random process of a pipeline killed at a random moment: the run goes on to the same bits" { attack random; }
 @test "each stage of a pipeline killed, stopped, cut off" { attack stages; }
 @test "a second writer, ten readers, a model that is replaced" { attack readers; }
+@test "full disks: outputs, models, checkpoints, logs" { attack full; }
