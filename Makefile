@@ -142,6 +142,9 @@ $(BUILD)/gm.pc: Makefile
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-lint
 
+# Lists of headers come with their objects; make is not to look for rules that make them.
+$(BUILD)/%.d: ;
+
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -40,14 +40,14 @@ class SmallDisk:
     def __exit__(self, *failure):
         subprocess.run(["umount", self.path], check=True)
 
-    def fill(self):
-        """Takes what is free, to the last page."""
+    def fill(self, left=0):
+        """Takes what is free, but for some pages."""
         with open(self.path / "filler", "wb", buffering=0) as filler:
             try:
                 while filler.write(bytes(4096)):
                     pass
             except OSError:
-                pass
+                filler.truncate(filler.tell() - 4096 * left)
 
     def free(self):
         os.unlink(self.path / "filler")
@@ -55,10 +55,12 @@ class SmallDisk:
 
 def no_room_for_model(place, disk):
     shutil.copy(place.base / "iris.csv", disk.path)
-    disk.fill()
-    refuses(INIT_C, disk.path)
-    require(sorted(os.listdir(disk.path)) == ["filler", "iris.csv"], f"leaves {os.listdir(disk.path)}")
-    disk.free()
+    needed = (place.base / "C.gm").stat().st_size // 4096
+    for left in range(needed):
+        disk.fill(left)
+        refuses(INIT_C, disk.path)
+        require(sorted(os.listdir(disk.path)) == ["filler", "iris.csv"], f"leaves {os.listdir(disk.path)}")
+        disk.free()
     good(INIT_C, disk.path)
     # a model that is there stays as it is if there is no room for the one that replaces it
     before = content_of(disk.path / "C.gm")
