@@ -10,8 +10,12 @@ CC       := gcc
 endif
 # -ffp-contract=off and no reassociation: equal bits however the compiler vectorises.
 OPT      ?= -O3 -g
+# Against what a damaged or hostile input might find: checked copies, guarded stacks, no fixed addresses, no tables of
+# functions that can be written. Sanitizers have checks of their own.
+HARDEN   ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDEN_LINK ?= -pie -Wl,-z,relro,-z,now
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wvla
-COMPILE   = $(CC) -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS) \
+COMPILE   = $(CC) -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno -fno-trapping-math $(HARDEN) $(WARNINGS) \
             -Iinclude $(INCLUDES) -pthread -MMD -MP $(CPPFLAGS) $(CFLAGS)
 # The serial OpenBLAS, linked statically: one thread per call, and tools that start in a millisecond.
 BLAS     := $(shell find /usr/lib -path '*/openblas-serial/libopenblas.a' 2>/dev/null | head -n 1)
@@ -79,9 +83,9 @@ $(BUILD)/main/%.o: cmd/main.c
 $(BUILD)/bin/gm-pipe: $(TOOL_OBJECTS)
 $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # Preloaded into the tools by tests/fault, so never itself under sanitizers.
 $(BUILD)/tests/fault/shim.so: tests/fault/shim.c
@@ -91,7 +95,7 @@ $(BUILD)/tests/fault/shim.so: tests/fault/shim.c
 # The benchmark holds the filter objects too, and counts the BLAS calls they make.
 $(BUILD)/tests/bench/%.o: INCLUDES = -I$(BLAS_INC)
 $(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -Wl,--wrap=cblas_sgemm,--wrap=cblas_sgemv -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=cblas_sgemm,--wrap=cblas_sgemv -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # ---- tests ----
 # A second make in each, because packages that were just installed change what this file finds.
@@ -105,7 +109,7 @@ torture: test-packages
 	@GM_BUILD=$(abspath $(BUILD)) tests/fault/run
 
 sanitize: test-packages
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' \
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= \
 		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' build units benches
 	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
 

@@ -17,3 +17,14 @@ attack() {
 @test "each stage of a pipeline killed, stopped, cut off" { attack stages; }
 @test "a second writer, ten readers, a model that is replaced" { attack readers; }
 @test "full disks: outputs, models, checkpoints, logs" { attack full; }
+
+@test "tools are built against overflows: fixed tables, no fixed addresses, guarded stacks" {
+    for tool in "$GM_BUILD"/bin/*; do
+        readelf -d "$tool" >"$BATS_TEST_TMPDIR/dynamic.txt"
+        grep -q BIND_NOW "$BATS_TEST_TMPDIR/dynamic.txt"
+        grep -q PIE "$BATS_TEST_TMPDIR/dynamic.txt"
+        grep -q RELRO <(readelf -lW "$tool")
+        grep -q __stack_chk_fail <(readelf -sW "$tool")
+        grep -q '_chk@' <(readelf -sW "$tool")
+    done
+}
