@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* OpenBLAS packs its operands into buffers of a pool. The serial build's pool has no working lock (SINGLE_THREADED
@@ -82,6 +83,18 @@ static bool enter(void) {
 
 static void leave(bool locked) {
     if (locked) pthread_mutex_unlock(&call_lock);
+}
+
+#define BUFFER_BYTES ((size_t)128 << 20) /* OpenBLAS's BUFFER_SIZE on x86-64; mapped, and used in part */
+
+int gm_blas_ready(size_t threads, gm_error *e) {
+    size_t buffers = threads - (own ? 1 : 0);
+    if (buffers == 0) return 0;
+    void *room = mmap(NULL, buffers * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", buffers * BUFFER_BYTES);
+    munmap(room, buffers * BUFFER_BYTES);
+    leave(enter()); /* takes the caller's */
+    return 0;
 }
 
 static void sgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k, const float *a, blasint lda,

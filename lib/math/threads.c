@@ -143,9 +143,13 @@ static int start_workers(size_t n) {
     return failure;
 }
 
+/* Only where something else links BLAS (blas.h). */
+int gm_blas_ready(size_t threads, gm_error *e) __attribute__((weak));
+
 int gm_threads_set(size_t n, gm_error *e) {
     if (n < 1 || n > GM_THREADS_MAX) return gm_fail_usage(e, "%zu threads: 1 to %d can be used", n, GM_THREADS_MAX);
     if (n == gm_threads()) return 0;
+    if (n > 1 && gm_blas_ready && gm_blas_ready(n, e) != 0) return -1;
     stop_workers();
     pool.spins = spins_for(n);
     int failure = start_workers(n - 1);

@@ -151,6 +151,22 @@ def fail(place, operation, calls, error, stride, on=False):
     return each_call(place, operation, stride, check, calls=calls, do=error, **more)
 
 
+def in_little_memory(place, operation, megabytes):
+    """An address space of some megabytes: enough, or told as any lack of memory is. Nothing waits for what will not come."""
+    refused = 0
+    for most in megabytes:
+        cwd = place.fresh("work", *operation.files)
+        limited = ["bash", "-c", f'ulimit -v {1024 * most} && exec "$@"', "_", *operation.command]
+        result = run(limited, cwd, stdin=operation.stdin, stdout=operation.stdout, timeout=20)
+        if result.status == 0:
+            continue
+        require(result.status == 1 and SAYS.fullmatch(result.said) and result.said.count(b"\n") == 1, f"{most} MB: {result}")
+        operation.check_files(cwd, litter=False)
+        operation.check_rerun(cwd)
+        refused += 1
+    return f"{refused} of {len(megabytes)} refused"
+
+
 def in_pieces(place, operation, seed):
     cwd, result, _ = operation.strike(place, pieces=seed, eintr=operation.interrupted)
     require(result.status == 0, f"FAULT_PIECES={seed} FAULT_EINTR={operation.interrupted}: {result}")
