@@ -95,6 +95,10 @@ class Running:
         return [stage.returncode for stage in self.stages]
 
 
+class TooLate(Exception):
+    """The run was over before it could be harmed: on a busy machine that happens, and it is tried again."""
+
+
 class Attacked:
     """A pipeline on fresh models, and what an uninterrupted run makes of them."""
 
@@ -128,7 +132,7 @@ class Attacked:
         """Waits until the run is well under way."""
         limit = time.monotonic() + PATIENCE
         while min(self.look()) < step:
-            require(len(running.alive()) == len(running.stages) and time.monotonic() < limit, f"does not get to step {step}")
+            require(time.monotonic() < limit, f"does not get to step {step}")
 
     def check_end(self):
         """Run again, it comes to the uninterrupted end."""
@@ -159,12 +163,21 @@ def random_kills(place, pipeline, steps, kills, seed):
     return f"{count} kills in {runs} runs"
 
 
+def harm_in_time(attacked, harm):
+    for _ in range(20):
+        attacked.renew()
+        try:
+            return harm()
+        except TooLate:
+            continue
+    raise Failure("is always over before it can be harmed")
+
+
 def each_stage(place, pipeline, steps, harm):
     attacked = Attacked(place, pipeline, steps)
     for i, command in enumerate(attacked.commands):
-        attacked.renew()
         try:
-            harm(attacked, i)
+            harm_in_time(attacked, lambda: harm(attacked, i))
             attacked.check_end()
         except Failure as failure:
             raise Failure(f"stage {i} ({command}): {failure}") from failure
@@ -176,7 +189,9 @@ def killed(attacked, i):
     attacked.begun(running, 5)
     running.stages[i].kill()
     statuses = running.wait(PATIENCE)
-    require(statuses[i] == -signal.SIGKILL, f"was over before it was killed: {statuses}")
+    if not any(statuses):
+        raise TooLate
+    require(statuses[i] == -signal.SIGKILL, f"ends otherwise: {statuses}: {running.messages}")
     attacked.look()
 
 
@@ -186,10 +201,12 @@ def stopped(seconds):
         attacked.begun(running, 5)
         running.stages[i].send_signal(signal.SIGSTOP)
         time.sleep(seconds)
-        require(running.stages[i].poll() is None, "was over before it was stopped")
+        over = running.stages[i].poll() is not None
         running.stages[i].send_signal(signal.SIGCONT)
         statuses = running.wait()
         require(not any(statuses), f"did not go on: {statuses}: {running.messages}")
+        if over:
+            raise TooLate
 
     return harm
 
@@ -206,22 +223,27 @@ def cut(after):
     return harm
 
 
-def second_writer(place, steps):
-    attacked = Attacked(place, PIPELINES[0], steps)
+def second_writer(attacked):
     running = attacked.start()
     attacked.begun(running, 5)
     second = run(["gm-step", "-m", "D.gm"], attacked.cwd)
     replaced = run("gm-init --force -o D.gm 2 dense:1", attacked.cwd)
-    require(len(running.alive()) == len(running.stages), "was over before the second writer came")
+    if not all(stage.poll() is None for stage in running.stages[3:]):
+        running.wait()
+        raise TooLate
     require(second.status == 1 and b"held by another process" in second.said, f"a second gm-step: {second}")
     require(replaced.status == 1 and b"is being trained" in replaced.said, f"gm-init --force: {replaced}")
     require(not any(running.wait()), f"was disturbed: {running.messages}")
     attacked.check_end()
-    return "refused"
 
 
-def many_readers(place, steps, readers):
+def once(place, steps, harm):
     attacked = Attacked(place, PIPELINES[0], steps)
+    harm_in_time(attacked, lambda: harm(attacked))
+    return "as it should be"
+
+
+def many_readers(attacked, readers):
     good("gm-batch -b 64 -m D.gm digits.csv >x.gmt", attacked.cwd)
     running = attacked.start()
     attacked.begun(running, 5)
@@ -237,20 +259,19 @@ def many_readers(place, steps, readers):
         rounds += 1
     require(not any(running.wait()), f"was disturbed: {running.messages}")
     attacked.check_end()
-    require(rounds > 0, "nothing was read")
-    return f"{rounds} times {readers} readers"
+    if rounds == 0:
+        raise TooLate
 
 
-def replaced(place, steps):
+def replaced(attacked):
     """Another file comes to a model's name while it is trained: the run fails and says so, and the file stays as it is."""
-    attacked = Attacked(place, PIPELINES[0], steps)
     good(INIT_D.replace("D.gm", "other.gm"), attacked.cwd)
     other = content_of(attacked.cwd / "other.gm")
     running = attacked.start()
     attacked.begun(running, 5)
     os.replace(attacked.cwd / "other.gm", attacked.cwd / "D.gm")
-    require(len(running.alive()) == len(running.stages), "was over before the file was replaced")
     statuses = running.wait()
+    if not any(statuses):
+        raise TooLate
     require(any(statuses) and "D.gm: was removed or replaced" in running.messages, f"{statuses}: {running.messages}")
     require(content_of(attacked.cwd / "D.gm") == other, "the new file was written to")
-    return "noticed"
