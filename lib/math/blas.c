@@ -87,13 +87,12 @@ static void leave(bool locked) {
 
 #define BUFFER_BYTES ((size_t)128 << 20) /* OpenBLAS's BUFFER_SIZE on x86-64; mapped, and used in part */
 
-int gm_blas_ready(size_t threads, gm_error *e) {
-    size_t buffers = threads - (own ? 1 : 0);
-    if (buffers == 0) return 0;
-    void *room = mmap(NULL, buffers * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED) return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", buffers * BUFFER_BYTES);
-    munmap(room, buffers * BUFFER_BYTES);
-    leave(enter()); /* takes the caller's */
+int gm_blas_ready(gm_error *e) {
+    if (own) return 0;
+    void *room = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", BUFFER_BYTES);
+    munmap(room, BUFFER_BYTES);
+    if (__real_blas_memory_alloc) __wrap_blas_memory_free(__wrap_blas_memory_alloc(0)); /* it stays this thread's */
     return 0;
 }
 

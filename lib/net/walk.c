@@ -87,7 +87,7 @@ static int make_spectra(gm_walk *w, gm_error *e) {
 }
 
 gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
-    if (gm_blas_ready(1, e) != 0) return NULL;
+    if (gm_blas_ready(e) != 0) return NULL;
     gm_walk *w = gm_new_zeroed(1, sizeof *w, e);
     if (!w) return NULL;
     w->net = net;

@@ -246,7 +246,7 @@ static void train(gm_model *m, size_t floats) {
 
 static gm_value *make_schema(void) {
     char *files[] = {(char[]){"flips.csv"}};
-    put_text(files[0], "size,colour,kind\n1,red,a\n2.5,green,b\n-4,red,b\n3,blue,a\n");
+    put_text("flips.csv", "size,colour,kind\n1,red,a\n2.5,green,b\n-4,red,b\n3,blue,a\n");
     const gm_scan_choice choice = {.label = "kind", .scale = {GM_SCALE_STANDARD, 0, 0}};
     gm_schema *schema = gm_schema_scan(files, 1, &choice, &e);
     gm_value *value = schema ? gm_schema_value(schema, &e) : NULL;
