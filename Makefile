@@ -1,5 +1,6 @@
 # Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `make bench` measures (`make bench-deps` gets what it compares with), `make install` installs.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make bench` measures, `make bench-deps` gets what it compares with,
+# `make install` installs.
 # Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
@@ -104,10 +105,11 @@ lint: lint-packages
 
 # ROWS='gan mlp' are some of the table's rows. What it is compared with is what bench-deps installs, as far as it is there.
 ROWS  ?=
-bench: packages
+bench: test-packages
 	@$(MAKE) --no-print-directory -j2 build benches
 	@GM_BUILD=$(abspath $(BUILD)) tests/bench/run $(ROWS)
 
+# All of these together take some 8 GB.
 PEERS := torch jax tensorflow onnxruntime onnx scikit-learn pandas polars msgpack zstandard
 bench-deps:
 	@python3 -m venv $(BUILD)/bench-venv

@@ -1,6 +1,6 @@
 """Keras on TensorFlow: `peer_keras.py gan|wide|mlp|vae THREADS STEPS [IMAGES LABELS]`.
 
-Its best form: the whole step as one compiled graph (train_step), called by train_on_batch.
+Its best form: the whole step as one graph (train_step), compiled by XLA, called by train_on_batch.
 """
 import os
 import sys
@@ -18,7 +18,6 @@ work, threads, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 tf.config.threading.set_intra_op_parallelism_threads(threads)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 keras.utils.set_random_seed(1)
-XLA = os.environ.get("PEER_XLA", "1") == "1"
 
 
 def chain(units, last=None):
@@ -86,16 +85,16 @@ class Vae(keras.Model):
 
 if work in peer.GANS:
     model = Gan(*peer.GANS[work])
-    model.compile(jit_compile=XLA)
+    model.compile(jit_compile=True)
     rows = batches(peer.uniform_rows(peer.GANS[work][0][-1]))
 elif work == "mlp":
     model = chain(peer.MLP)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=XLA)
+    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=True)
     rows = batches(*peer.pictures(*sys.argv[4:6]))
 else:
     model = Vae()
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=XLA)
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
     rows = batches(peer.pictures(*sys.argv[4:6])[0])
 
 
