@@ -1,5 +1,6 @@
 # Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make bench` measures, `make install` installs.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make bench` measures, `make bench-deps`
+# gets what it compares with, `make install` installs.
 # Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
@@ -37,7 +38,7 @@ TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-nu
                   dataset-fashion-mnist procps
 LINT_PACKAGES  := clang-format mandoc shellcheck
 
-.PHONY: all build lib units benches check torture lint sanitize bench install uninstall clean packages test-packages lint-packages
+.PHONY: all build lib units benches check torture lint sanitize bench bench-deps install uninstall clean packages test-packages lint-packages
 all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS)
@@ -92,9 +93,9 @@ $(BUILD)/tests/fault/shim.so: tests/fault/shim.c
 	@mkdir -p $(@D)
 	$(COMPILE) -fno-sanitize=all -fPIC -shared -o $@ $< -ldl
 
-# The benchmark holds the filter objects too, and counts the BLAS calls they make.
-$(BUILD)/tests/bench/%.o: INCLUDES = -I$(BLAS_INC)
-$(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
+# This one holds the filter objects too, and writes down the BLAS calls they make.
+$(BUILD)/tests/bench/iteration.o: INCLUDES = -I$(BLAS_INC)
+$(BUILD)/tests/bench/iteration: $(BUILD)/tests/bench/iteration.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=cblas_sgemm,--wrap=cblas_sgemv -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # ---- tests ----
@@ -117,10 +118,18 @@ lint: lint-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint CFLAGS=-Werror build units benches
 	@tests/lint
 
-bench: packages
+# ROWS='gan mlp' are some of the table's rows. What it is compared with is what bench-deps installs, as far as it is there.
+ROWS  ?=
+bench: test-packages
 	@$(MAKE) --no-print-directory -j2 build benches
-	@GM_BUILD=$(abspath $(BUILD)) tests/bench/run
-	@GM_BUILD=$(abspath $(BUILD)) tests/bench/classify
+	@GM_BUILD=$(abspath $(BUILD)) tests/bench/run $(ROWS)
+
+# All of these together take some 8 GB.
+PEERS := torch jax tensorflow onnxruntime onnx scikit-learn pandas polars msgpack zstandard
+bench-deps:
+	@python3 -m venv $(BUILD)/bench-venv
+	@for p in $(PEERS); do echo "pip install $$p"; \
+		$(BUILD)/bench-venv/bin/python -m pip install -q --upgrade $$p || echo "$$p could not be installed: make bench does without it" >&2; done
 
 # ---- install ----
 install: all $(BUILD)/gm.pc

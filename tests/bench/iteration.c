@@ -1,10 +1,11 @@
-/* iteration.c: one GAN iteration against its own BLAS calls alone.
+/* iteration.c: one training step against its own BLAS calls alone.
  *
  * usage: iteration PIPELINE-STAGES...   (each stage one word, as for gm-pipe without the bars)
  *
- * Runs the pipeline in this process, as gm-pipe does, with cblas_sgemm and cblas_sgemv wrapped (ld --wrap): the calls
- * of the last step are written down, then done again alone, on memory laid out as theirs was. Runs and replays take
- * turns, and each pair gives a ratio. Prints lines `name value`: milliseconds per step and the median ratio.
+ * Runs the pipeline in this process, as gm-pipe does on one thread, with cblas_sgemm and cblas_sgemv wrapped
+ * (ld --wrap): the calls of one step are written down, to be done again alone, on memory laid out as theirs was. Says
+ * `ready`; then each line of standard input is a turn, `step COUNT` or `blas COUNT`, and is answered with the
+ * milliseconds of one: processor time if CLOCK=cpu is in the environment.
  */
 #include "gm/filter.h"
 #include "gm/ops.h"
@@ -18,7 +19,7 @@
 #define CALLS_MAX 4096
 #define STAGES_MAX 16
 #define WORDS_MAX 32
-#define PAIRS 9
+#define WARM_UP 100
 
 typedef struct blas_call {
     bool matrix; /* sgemm, else sgemv */
@@ -57,8 +58,9 @@ void __wrap_cblas_sgemv(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, int m, int n, f
 }
 
 static double now(void) {
+    const char *wanted = getenv("CLOCK");
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(wanted && strcmp(wanted, "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -187,42 +189,34 @@ static void replay(size_t steps) {
         }
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values) {
-    qsort(values, PAIRS, sizeof *values, by_value);
-    return values[PAIRS / 2];
-}
-
 int main(int argc, char **argv) {
     gm_error e = {0};
-    const size_t steps = 100;
+    char line[64];
+    size_t count;
     gm_flush_denormals();
     record = gm_record_new(&e);
     if (!record) die(&e);
     for (int i = 1; i < argc; i++) open_stage(argv[i]);
-    run_steps(steps);
+    run_steps(WARM_UP);
     writing_down = true;
     run_steps(1);
     writing_down = false;
     lay_out();
-    replay(steps);
-    double whole[PAIRS], alone[PAIRS], ratio[PAIRS];
-    for (size_t i = 0; i < PAIRS; i++) {
-        double t0 = now();
-        run_steps(steps);
-        double t1 = now();
-        replay(steps);
-        double t2 = now();
-        whole[i] = (t1 - t0) / (double)steps * 1e3;
-        alone[i] = (t2 - t1) / (double)steps * 1e3;
-        ratio[i] = whole[i] / alone[i];
+    replay(WARM_UP);
+    for (puts("ready"); fflush(stdout) == 0 && fgets(line, sizeof line, stdin);) {
+        bool steps = strncmp(line, "step ", 5) == 0;
+        line[strcspn(line, "\n")] = '\0';
+        if ((!steps && strncmp(line, "blas ", 5) != 0) || !gm_parse_size(line + 5, 1, SIZE_MAX, &count)) {
+            gm_fail(&e, "expected 'step COUNT' or 'blas COUNT', got '%s'", line);
+            die(&e);
+        }
+        double start = now();
+        if (steps)
+            run_steps(count);
+        else
+            replay(count);
+        printf("%.6f\n", (now() - start) / (double)count * 1e3);
     }
-    printf("blas_calls %zu\niteration_ms %.3f\nblas_ms %.3f\niteration_over_blas %.3f\n", call_count, median(whole),
-           median(alone), median(ratio));
     for (size_t i = 0; i < stage_count; i++) gm_call_close(&stages[i]);
     for (size_t i = 0; i < region_count; i++) free(regions[i].copy);
     gm_record_free(record);
