@@ -93,6 +93,21 @@ void gm_call_close(gm_call *call);
  * writes standard output if the last is no sink. Messages name the tool. Returns the exit status. */
 int gm_run_pipeline(gm_call *const *calls, size_t count);
 
+/* The text of a pipeline, cut into stages and words as a shell does. What would need a shell (variables, redirections,
+ * patterns) is refused. */
+#define GM_STAGES_MAX 63
+typedef struct gm_line {
+    char *text;   /* all words, each with its NUL */
+    char **words; /* with a NULL behind each stage's */
+    size_t stage_count;
+    struct {
+        size_t count;
+        char **words;
+    } stages[GM_STAGES_MAX];
+} gm_line;
+GM_MUST_USE int gm_line_split(const char *text, gm_line *line, gm_error *e);
+void gm_line_free(gm_line *line);
+
 /* One line on stderr: "gm-grad: text". */
 void gm_say(const char *tool, const char *format, ...) GM_PRINTF(2, 3);
 /* The same as a gm_note (data.h), the tool's name as its context. */
