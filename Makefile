@@ -1,5 +1,5 @@
 # Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `make bench` measures, `make install` installs.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make fuzz` searches for inputs that hurt, `make bench` measures, `make install` installs.
 # Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
@@ -24,6 +24,7 @@ LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
 TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
 UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
+FUZZERS      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 BENCHES      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
 BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev libmsgpack-dev librandom123-dev \
@@ -31,13 +32,15 @@ BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev li
 TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-numpy python3-msgpack python3-zstandard \
                   dataset-fashion-mnist procps
 LINT_PACKAGES  := clang-format mandoc shellcheck
+FUZZ_PACKAGES  := clang libclang-rt-dev
 
-.PHONY: all build lib units benches check lint sanitize bench install uninstall clean packages test-packages lint-packages
+.PHONY: all build lib units benches fuzzers check fuzz lint sanitize bench install uninstall clean packages test-packages fuzz-packages lint-packages
 all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS)
 lib: $(BUILD)/libgm.a
-units: $(UNITS)
+units: $(UNITS) $(FUZZERS)
+fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 
 # ---- packages: $(call require,PACKAGES) ----
@@ -59,6 +62,8 @@ packages:
 	$(call require,$(BUILD_PACKAGES) $(PIPELINE_PACKAGES))
 test-packages:
 	$(call require,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+fuzz-packages:
+	$(call require,$(BUILD_PACKAGES) $(FUZZ_PACKAGES))
 lint-packages:
 	$(call require,$(BUILD_PACKAGES) $(LINT_PACKAGES))
 
@@ -82,6 +87,11 @@ $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
+# The fuzzers hold the filter objects too; FUZZ_MAIN is empty where libFuzzer brings its own main().
+FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_MAIN) $(TOOL_OBJECTS) $(BUILD)/libgm.a
+	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+
 # The benchmark holds the filter objects too, and counts the BLAS calls they make.
 $(BUILD)/tests/bench/%.o: INCLUDES = -I$(BLAS_INC)
 $(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
@@ -97,6 +107,13 @@ sanitize: test-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' \
 		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' build units benches
 	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
+
+# Searches for SECONDS with each of tests/fuzz, by coverage, under the same sanitizers.
+SECONDS ?= 60
+fuzz: fuzz-packages
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-fuzz CC=clang OPT='-O1 -g' FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
+		CFLAGS='-Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
+	@GM_BUILD=$(abspath $(BUILD))-fuzz tests/fuzz/run $(SECONDS)
 
 lint: lint-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint CFLAGS=-Werror build units benches
@@ -130,7 +147,7 @@ $(BUILD)/gm.pc: Makefile
 		'Libs: -L$${prefix}/lib -lgm -pthread $(BLAS_LINK) $(LIBS)' 'Cflags: -I$${prefix}/include' >$@
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-lint
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
 
 .SECONDARY:
 .DELETE_ON_ERROR:
