@@ -32,7 +32,7 @@ typedef struct step {
     gm_record *record; /* a checkpoint's */
     gm_state state;
     gm_writing writing;
-    bool locked, settled, warned;
+    bool locked, settled, allow_drift;
 } step;
 
 static const gm_option options[] = {
@@ -49,6 +49,8 @@ static const gm_option options[] = {
     {"every", 0, GM_OPTION_U64, offsetof(step, every), "N", "update on each N-th step only", 1, 1e9},
     {"checkpoint", 0, GM_OPTION_LIST, offsetof(step, checkpoint_texts), "FILE[:EVERY],...",
      "save the model at the end, and each EVERY steps; % in FILE is the step", 0, 0},
+    {"allow-drift", 0, GM_OPTION_FLAG, offsetof(step, allow_drift), NULL,
+     "go on with the gradients of another BLAS than before, which has other bits", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 /* "FILE[:EVERY]" */
@@ -128,10 +130,20 @@ static int check_fresh(const gm_model_spec *spec, const gm_record *r, gm_error *
                    (long long)at, (unsigned long long)r->step);
 }
 
+/* Which BLAS made the gradients is kept in the model: a run that goes on with another one has other bits. */
+static int check_blas(const step *s, const gm_record *r, gm_error *e) {
+    const char *blas = gm_map_text(r->info, "blas", NULL);
+    if (!blas || s->allow_drift || !gm_model_drifts(s->model, blas)) return 0;
+    return gm_fail(e,
+                   "%s was trained with %s, and these gradients are of %s, which gives other bits: --allow-drift goes "
+                   "on all the same",
+                   s->path, gm_model_blas(s->model), blas);
+}
+
 static int take_gradients(step *s, gm_record *r, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
     char name[2 * GM_NAME_MAX + 16];
-    if (check_fresh(spec, r, e) != 0) return -1;
+    if (check_fresh(spec, r, e) != 0 || check_blas(s, r, e) != 0) return -1;
     for (size_t i = 0; i < spec->net->parameter_count; i++) {
         const gm_parameter *p = &spec->net->parameters[i];
         gradient_name(name, spec, p);
@@ -305,15 +317,6 @@ static int save_due(step *s, uint64_t at, gm_error *e) {
     return 0;
 }
 
-/* Which BLAS made the gradients is kept in the model: another one gives other bits. */
-static void note_blas(step *s, const gm_call *call, const gm_record *r) {
-    const char *blas = gm_map_text(r->info, "blas", NULL);
-    if (!blas || s->warned || gm_model_note_blas(s->model, blas)) return;
-    s->warned = true;
-    gm_say(call->tool->name, "%s was trained with %s before, now with %s: the run goes on, with other bits", s->path,
-           gm_model_blas(s->model), blas);
-}
-
 /* info.stepped.NAME: readers of this model behind here take it at the next step, exactly. */
 static int leave_mark(const char *name, gm_record *r, gm_error *e) {
     gm_value *info = gm_record_info(r, e);
@@ -364,7 +367,8 @@ static int step_process(gm_call *call, gm_record *r, gm_error *e) {
     uint64_t before = gm_model_step(s->model);
     int status = step_model(s, r, factor, e);
     bool moved = gm_model_step(s->model) != before;
-    if (moved) note_blas(s, call, r);
+    const char *blas = gm_map_text(r->info, "blas", NULL);
+    if (moved && blas) gm_model_note_blas(s->model, blas);
     pthread_mutex_unlock(&s->writing.lock);
     if (status != 0) return -1;
     if (moved && save_due(s, r->step + 1, e) != 0) return -1;

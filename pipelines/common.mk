@@ -45,6 +45,10 @@ there = $(foreach file,$($(1)),$(if $(wildcard $(file)),,$(error $(1)=$($(1)): t
 metric = $(if $(filter accuracy balanced_accuracy log_loss brier auc macro_f1 precision_% recall_%,$(1)),,\
 	$(error '$(1)' is no figure: there are accuracy balanced_accuracy log_loss brier auc macro_f1 precision_CLASS recall_CLASS))
 
+# ALLOW_DRIFT=1: a run that was begun on another machine goes on, though its BLAS gives other bits.
+ALLOW_DRIFT ?=
+drift = $(if $(ALLOW_DRIFT),--allow-drift)
+
 # Before commands of a recipe: one make at a time in $(OUT).
 locked = exec 9>$(OUT)/lock; flock 9;
 

@@ -60,7 +60,8 @@ $(OUT)/some.csv: $(OUT)/settings
 		m = n - held; for (i = 1; i <= m; i++) order[i] = i; \
 		for (i = m; i > 1; i--) { seed = seed * 16807 % 2147483647; j = 1 + seed % i; t = order[i]; order[i] = order[j]; order[j] = t } \
 		for (i = 1; i <= m; i++) { $$0 = row[order[i]]; \
-			if (taken[class[order[i]]]++ < few) print >(out "/labelled.csv"); else $$at = ""; print >(out "/some.csv.tmp") } }' $(DATA); \
+			if (taken[class[order[i]]]++ < few) print >(out "/labelled.csv"); else $$at = ""; print >(out "/some.csv.tmp") } \
+		for (c in taken) if (taken[c] < few) print "few.mk: class " c " has " taken[c] " rows, not " few >"/dev/stderr" }' $(DATA); \
 	mv $@.tmp $@
 $(OUT)/test.csv $(OUT)/labelled.csv: $(OUT)/some.csv ;
 

@@ -33,9 +33,9 @@ C = $(OUT)/C.gm
 TRAIN = gm-batch -b $(BATCH) --train $(G),$(C) -n $(STEPS) -s $(SEED) $(DATA) | \
 	gm-noise --dim $(NOISE) -s $(SEED) | \
 	gm-forward -m $(G) -i z -o fake | \
-	gm-grad -m $(C) --loss "ce(x,y) + $(WEIGHT)*known(x,1) + $(WEIGHT)*known(fake,0)" | gm-step -m $(C) --checkpoint $(OUT)/C.gmt:$(KEEP) | \
+	gm-grad -m $(C) --loss "ce(x,y) + $(WEIGHT)*known(x,1) + $(WEIGHT)*known(fake,0)" | gm-step -m $(C) $(drift) --checkpoint $(OUT)/C.gmt:$(KEEP) | \
 	gm-grad -m $(C) --loss "known(fake,1)" --input-grad fake --no-param-grad | \
-	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
+	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) $(drift) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv --watch fake=x
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \

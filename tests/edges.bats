@@ -87,7 +87,11 @@ said() { # what a command says on stderr, and that its status is the first word
     # one that was killed is refused after a reboot
     gm-pipe "gm-batch --train W.gm -b 10 -n 1000000 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | gm-step -m W.gm | gm-log -q" &
     pid=$!
-    sleep 0.3
+    step=$(gm-show --step W.gm)
+    while [ "$(gm-show --step W.gm)" -le "$step" ]; do
+        kill -0 $pid
+        sleep 0.02
+    done
     kill -KILL $pid
     wait $pid || true
     gm-show --step W.gm

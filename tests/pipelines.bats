@@ -273,6 +273,11 @@ png_size() { # "WIDTHxHEIGHT"
     gm_assert_equal "$(wc -l <out/few/labelled.csv)" 51
     gm_assert_equal "$(awk -F, 'NR > 1 && $NF == ""' out/few/some.csv | wc -l)" 1207
     gm_assert_equal "$(cat out/few/test.csv <(awk -F, 'NR > 1 && $NF != ""' out/few/some.csv) | sort | uniq -d | wc -l)" 0
+    # a class of fewer rows is named
+    awk -F, 'NR == 1 || $NF != 7 || n++ < 3' share/gm/examples/data/digits.csv >seldom.csv
+    GM_NO_INSTALL=1 make --no-print-directory -s -f share/gm/pipelines/few.mk DATA=seldom.csv LABEL=digit PER_CLASS=5 OUT=out/seldom \
+        out/seldom/labelled.csv 2>err.txt
+    gm_assert_equal "$(cat err.txt)" "few.mk: class 7 has 3 rows, not 5"
     pipeline tstr REAL=out/few/labelled.csv FAKE=out/few/gan/samples.csv TEST=out/few/test.csv LABEL=digit EPOCHS=2 UNITS=64 BATCH=16 >figures.txt
     gm_assert_equal "$(cut -d' ' -f1 figures.txt | xargs)" "real synthetic"
     # the same again is the same; other rows to test on, however old, are other figures

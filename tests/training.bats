@@ -305,3 +305,27 @@ P
     [ "$(wc -l <early.txt)" -eq 9 ]
     join early.txt late.txt | awk '{ print "# " $0; if ($6 - $3 > 0.05 * $2 || $7 > 1.05 * $4) bad = 1 } END { exit NR != 9 || bad }'
 }
+
+@test "a run goes on with the BLAS it was begun with; another one is refused, or allowed" {
+    [ "$(uname -m)" = x86_64 ] && grep -qw avx2 /proc/cpuinfo || skip "no two kernels to choose from"
+    export OPENBLAS_CORETYPE=Haswell
+    gm-init -o D.gm --data digits.csv --label digit features dense:32:relu dense:classes:softmax >/dev/null
+    train() { # STEPS OPTION...
+        local steps=$1
+        shift
+        gm-batch -b 64 --train D.gm -n "$steps" digits.csv | gm-grad -m D.gm --loss 'ce(x,y)' | gm-step -m D.gm "$@" | gm-log -q
+    }
+    train 5
+    export OPENBLAS_CORETYPE=Prescott
+    run ! train 10
+    [[ $output == *"gm-step: record 0: D.gm was trained with OpenBLAS "*" Haswell, and these gradients are of OpenBLAS "*" Prescott, which gives other bits: --allow-drift goes on all the same"* ]]
+    gm_assert_equal "$(gm-show --step D.gm)" 5
+    OPENBLAS_CORETYPE=Haswell train 8
+    gm_assert_equal "$(gm-show --step D.gm)" 8
+    train 12 --allow-drift
+    gm_assert_equal "$(gm-show --step D.gm)" 12
+    gm-show D.gm | grep -q Prescott
+    # and is then the one that the run goes on with
+    train 15
+    gm_assert_equal "$(gm-show --step D.gm)" 15
+}

@@ -89,9 +89,9 @@ float *gm_model_begin(gm_model *m);
 void gm_model_publish(gm_model *m, uint64_t updates, uint64_t pending);
 /* Advances the step; parameters and state stay. */
 void gm_model_skip(gm_model *m);
-/* Notes in the file which BLAS made the gradients (at most 63 bytes). Returns false if another one was noted before;
- * the new one replaces it. */
-bool gm_model_note_blas(gm_model *m, const char *blas);
+/* Notes in the file which BLAS made the gradients (at most 63 bytes); gm_model_drifts: whether another one is noted. */
+void gm_model_note_blas(gm_model *m, const char *blas);
+bool gm_model_drifts(const gm_model *m, const char *blas);
 const char *gm_model_blas(const gm_model *m); /* "" before any training */
 /* The calibration of the model's scores at `step`. One that was fitted at another step is none: its kind is
  * GM_UNCALIBRATED, and only its step and rows are told (rows 0: there never was one). */

@@ -60,15 +60,17 @@ int gm_model_lock(gm_model *m, gm_error *e) {
     return 0;
 }
 
-bool gm_model_note_blas(gm_model *m, const char *blas) {
+bool gm_model_drifts(const gm_model *m, const char *blas) {
+    const char *noted = m->control->blas;
+    return noted[0] != '\0' && strncmp(blas, noted, sizeof m->control->blas - 1) != 0;
+}
+
+void gm_model_note_blas(gm_model *m, const char *blas) {
     char text[sizeof m->control->blas] = "";
     memcpy(text, blas, strnlen(blas, sizeof text - 1));
-    bool none = m->control->blas[0] == '\0';
-    if (strcmp(text, m->control->blas) == 0) return true;
-    if (!m->writer) return none;
+    if (!m->writer || strcmp(text, m->control->blas) == 0) return;
     atomic_store(&m->control->clean, 0);
     memcpy(m->control->blas, text, sizeof text);
-    return none;
 }
 
 const char *gm_model_blas(const gm_model *m) {
