@@ -1,5 +1,6 @@
 # Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `make fuzz` searches for inputs that hurt, `make bench` measures, `make install` installs.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make fuzz` searches for inputs
+# that hurt, `make bench` measures, `make install` installs.
 # Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
@@ -10,8 +11,12 @@ CC       := gcc
 endif
 # -ffp-contract=off and no reassociation: equal bits however the compiler vectorises.
 OPT      ?= -O3 -g
+# Against what a damaged or hostile input might find: checked copies, guarded stacks, no fixed addresses, no tables of
+# functions that can be written. Sanitizers have checks of their own.
+HARDEN   ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDEN_LINK ?= -pie -Wl,-z,relro,-z,now
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wvla
-COMPILE   = $(CC) -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS) \
+COMPILE   = $(CC) -std=c17 -D_GNU_SOURCE $(OPT) -ffp-contract=off -fno-math-errno -fno-trapping-math $(HARDEN) $(WARNINGS) \
             -Iinclude $(INCLUDES) -pthread -MMD -MP $(CPPFLAGS) $(CFLAGS)
 # The serial OpenBLAS, linked statically: one thread per call, and tools that start in a millisecond.
 BLAS     := $(shell find /usr/lib -path '*/openblas-serial/libopenblas.a' 2>/dev/null | head -n 1)
@@ -25,6 +30,7 @@ TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
 TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
 UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
 FUZZERS      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+SHIM         := $(if $(filter x86_64,$(shell uname -m)),$(BUILD)/tests/fault/shim.so)
 BENCHES      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
 BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev libmsgpack-dev librandom123-dev \
@@ -34,12 +40,12 @@ TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-nu
 LINT_PACKAGES  := clang-format mandoc shellcheck
 FUZZ_PACKAGES  := clang libclang-rt-dev
 
-.PHONY: all build lib units benches fuzzers check fuzz lint sanitize bench install uninstall clean packages test-packages fuzz-packages lint-packages
+.PHONY: all build lib units benches fuzzers check fuzz torture lint sanitize bench install uninstall clean packages test-packages fuzz-packages lint-packages
 all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS)
 lib: $(BUILD)/libgm.a
-units: $(UNITS) $(FUZZERS)
+units: $(UNITS) $(FUZZERS) $(SHIM)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 
@@ -83,19 +89,24 @@ $(BUILD)/main/%.o: cmd/main.c
 $(BUILD)/bin/gm-pipe: $(TOOL_OBJECTS)
 $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+
+# Preloaded into the tools by tests/fault, so never itself under sanitizers.
+$(BUILD)/tests/fault/shim.so: tests/fault/shim.c
+	@mkdir -p $(@D)
+	$(COMPILE) -fno-sanitize=all -fPIC -shared -o $@ $< -ldl
 
 # The fuzzers hold the filter objects too; FUZZ_MAIN is empty where libFuzzer brings its own main().
 FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_MAIN) $(TOOL_OBJECTS) $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # The benchmark holds the filter objects too, and counts the BLAS calls they make.
 $(BUILD)/tests/bench/%.o: INCLUDES = -I$(BLAS_INC)
 $(BENCHES): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(LDFLAGS) -Wl,--wrap=cblas_sgemm,--wrap=cblas_sgemv -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=cblas_sgemm,--wrap=cblas_sgemv -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # ---- tests ----
 # A second make in each, because packages that were just installed change what this file finds.
@@ -103,15 +114,20 @@ check: test-packages
 	@$(MAKE) --no-print-directory -j2 build units benches
 	@GM_BUILD=$(abspath $(BUILD)) tests/run
 
+# The long dose of tests/faults.bats.
+torture: test-packages
+	@$(MAKE) --no-print-directory -j2 build units
+	@GM_BUILD=$(abspath $(BUILD)) tests/fault/run
+
 sanitize: test-packages
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' \
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= \
 		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' build units benches
 	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
 
 # Searches for SECONDS with each of tests/fuzz, by coverage, under the same sanitizers.
 SECONDS ?= 60
 fuzz: fuzz-packages
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-fuzz CC=clang OPT='-O1 -g' FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-fuzz CC=clang OPT='-O1 -g' HARDEN= FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
 		CFLAGS='-Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
 	@GM_BUILD=$(abspath $(BUILD))-fuzz tests/fuzz/run $(SECONDS)
 
@@ -148,6 +164,9 @@ $(BUILD)/gm.pc: Makefile
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
+
+# Lists of headers come with their objects; make is not to look for rules that make them.
+$(BUILD)/%.d: ;
 
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -91,13 +91,20 @@ static int columns_from_header(logger *s, char *header, gm_error *e) {
     return 0;
 }
 
+/* A header that a killed run had begun to write: no log is lost if it is written anew. */
+static bool is_torn_header(const char *line) {
+    size_t n = strlen(line);
+    if (strchr(line, '\n') || n + 1 == LINE_MAX_BYTES) return false;
+    return strncmp(line, "step,", n < 5 ? n : 5) == 0;
+}
+
 /* A log that an earlier run left: keeps its rows before step `from`, cuts the rest (a half-written row too), and goes
  * on behind them. */
 static int csv_resume(logger *s, uint64_t from, gm_error *e) {
     char *line = gm_new(LINE_MAX_BYTES, 1, e);
     long keep = 0;
     int status = line ? 0 : -1;
-    if (status == 0 && fgets(line, LINE_MAX_BYTES, s->csv)) {
+    if (status == 0 && fgets(line, LINE_MAX_BYTES, s->csv) && !is_torn_header(line)) {
         status = columns_from_header(s, line, e);
         keep = ftell(s->csv);
         while (status == 0 && fgets(line, LINE_MAX_BYTES, s->csv) && strchr(line, '\n')) {
@@ -111,6 +118,7 @@ static int csv_resume(logger *s, uint64_t from, gm_error *e) {
     }
     free(line);
     if (status != 0) return -1;
+    if (ferror(s->csv)) return gm_fail_errno(e, "%s: cannot read", s->output);
     if (keep < 0 || fflush(s->csv) != 0 || ftruncate(fileno(s->csv), keep) != 0 || fseek(s->csv, keep, SEEK_SET) != 0)
         return gm_fail_errno(e, "%s", s->output);
     return 0;
@@ -123,10 +131,9 @@ static const char *column_name(const char *name, char out[GM_NAME_MAX + 1]) {
     return out;
 }
 
-static int csv_begin(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
+static int csv_open(logger *s, uint64_t step, gm_error *e) {
     struct stat status;
-    char name[GM_NAME_MAX + 1];
-    int fd = open(s->output, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int fd = gm_open(s->output, O_RDWR | O_CREAT);
     if (fd < 0 || fstat(fd, &status) != 0) {
         gm_fail_errno(e, "%s", s->output);
         if (fd >= 0) close(fd);
@@ -138,7 +145,12 @@ static int csv_begin(logger *s, const gm_record *r, uint64_t step, gm_error *e) 
         close(fd);
         return gm_fail(e, "out of memory");
     }
-    if (s->regular && csv_resume(s, step, e) != 0) return -1;
+    return s->regular ? csv_resume(s, step, e) : 0;
+}
+
+static int csv_begin(logger *s, const gm_record *r, uint64_t step, gm_error *e) {
+    char name[GM_NAME_MAX + 1];
+    if (csv_open(s, step, e) != 0) return -1;
     if (s->headed) return 0;
     s->headed = true;
     fputs("step", s->csv);
@@ -164,15 +176,19 @@ static int csv_widen(logger *s, const char *name, gm_error *e) {
         fprintf(wide, "%s,%s\n", line, row == 0 ? name : "");
     }
     free(line);
-    if (!wide || ferror(s->csv) || fclose(wide) != 0) {
+    if (!wide || !feof(s->csv) || fclose(wide) != 0) {
         gm_fail_errno(e, "%s", s->output);
         gm_output_abandon(&out);
         return -1;
     }
     if (gm_output_commit(&out, e) != 0) return -1;
     fclose(s->csv);
-    s->csv = fopen(s->output, "r+e");
-    return s->csv && fseek(s->csv, 0, SEEK_END) == 0 ? 0 : gm_fail_errno(e, "%s", s->output);
+    int fd = gm_open(s->output, O_RDWR);
+    s->csv = fd < 0 ? NULL : fdopen(fd, "r+");
+    if (s->csv && fseek(s->csv, 0, SEEK_END) == 0) return 0;
+    gm_fail_errno(e, "%s", s->output);
+    if (!s->csv && fd >= 0) close(fd);
+    return -1;
 }
 
 static int csv_columns(logger *s, const gm_record *r, gm_error *e) {
@@ -310,6 +326,8 @@ static int log_process(gm_call *call, gm_record *r, gm_error *e) {
 
 static int log_finish(gm_call *call, gm_error *e) {
     logger *s = call->state;
+    /* a run that is finished already: what a killed one left half-written goes */
+    if (!s->began && s->output && access(s->output, W_OK) == 0 && csv_open(s, GM_STEP_MAX + 1, e) != 0) return -1;
     if (s->csv) {
         int status = fclose(s->csv);
         s->csv = NULL;

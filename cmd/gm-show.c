@@ -47,7 +47,7 @@ static int show_file(gm_call *call, const char *path, gm_error *e) {
         return 0;
     }
     if (s->step) return gm_fail_usage(e, "--step needs a MODEL; %s is a stream", path);
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    s->fd = gm_open(path, O_RDONLY);
     if (s->fd < 0) return gm_fail_errno(e, "%s", path);
     s->reader = gm_reader_new(s->fd, path, call->max_tensor, e);
     return s->reader ? 0 : -1;

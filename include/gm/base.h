@@ -50,6 +50,9 @@ char *gm_format_f64(double value, char out[32]);
  * distance at most 2 and less than half its length); NULL if there is none. */
 const char *gm_did_you_mean(const char *word, const char *const *words);
 
+/* open(2), through EINTR; always O_CLOEXEC. A new file has mode 0666 less umask. */
+GM_MUST_USE int gm_open(const char *path, int flags);
+
 /* Writes / reads n bytes whole, through EINTR and short counts. gm_read_all returns the bytes read, fewer than n
  * only at the end of the file, or -1 with errno; gm_write_all 0 or -1 with errno. */
 GM_MUST_USE int gm_write_all(int fd, const void *bytes, size_t n);

@@ -8,6 +8,10 @@
 
 #include "gm/base.h"
 
+/* Sees to it that the calling thread can compute: OpenBLAS tries for ever to get a buffer where there is no memory for
+ * one, and the functions below have no way to say so. */
+GM_MUST_USE int gm_blas_ready(gm_error *e);
+
 /* C[m,n] = A[m,k] B[k,n] + beta C. One thread; a single row or column goes through the matrix-vector product. */
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                float *c, size_t ldc);

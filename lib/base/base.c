@@ -2,6 +2,7 @@
 #include "shortest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
@@ -282,6 +283,13 @@ const char *gm_did_you_mean(const char *word, const char *const *words) {
 }
 
 /* ---- descriptors ---- */
+
+int gm_open(const char *path, int flags) {
+    int fd;
+    do fd = open(path, flags | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
 
 int gm_write_all(int fd, const void *bytes, size_t n) {
     const char *p = bytes;

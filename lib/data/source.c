@@ -66,7 +66,12 @@ static ssize_t look(int fd, unsigned char *bytes) {
     if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return 0;
     /* Standard input may stand in the middle of a file. */
     const off_t at = lseek(fd, 0, SEEK_CUR);
-    return pread(fd, bytes, FIRST, at < 0 ? 0 : at);
+    ssize_t had = 0, got;
+    do {
+        got = pread(fd, bytes + had, FIRST - (size_t)had, (at < 0 ? 0 : at) + had);
+        if (got > 0) had += got;
+    } while ((got > 0 && had < FIRST) || (got < 0 && errno == EINTR));
+    return got < 0 ? got : had;
 }
 
 static gm_data_kind kind_of(const unsigned char *bytes, size_t n) {
@@ -79,7 +84,7 @@ static gm_data_kind kind_of(const unsigned char *bytes, size_t n) {
 
 int gm_data_open(const char *path, gm_data_kind *kind, gm_error *e) {
     const bool standard = strcmp(path, "-") == 0;
-    const int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : gm_open(path, O_RDONLY);
     if (fd < 0) return gm_fail_errno(e, "%s", gm_data_name(path));
     unsigned char bytes[FIRST];
     const ssize_t n = look(fd, bytes);

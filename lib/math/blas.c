@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* OpenBLAS packs its operands into buffers of a pool. The serial build's pool has no working lock (SINGLE_THREADED
  * without USE_LOCKING: two threads can be given one buffer, and products come out wrong), so each thread gets a buffer
@@ -81,6 +83,17 @@ static bool enter(void) {
 
 static void leave(bool locked) {
     if (locked) pthread_mutex_unlock(&call_lock);
+}
+
+#define BUFFER_BYTES ((size_t)128 << 20) /* OpenBLAS's BUFFER_SIZE on x86-64; mapped, and used in part */
+
+int gm_blas_ready(gm_error *e) {
+    if (own) return 0;
+    void *room = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", BUFFER_BYTES);
+    munmap(room, BUFFER_BYTES);
+    if (__real_blas_memory_alloc) __wrap_blas_memory_free(__wrap_blas_memory_alloc(0)); /* it stays this thread's */
+    return 0;
 }
 
 static void sgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k, const float *a, blasint lda,
@@ -205,10 +218,13 @@ __attribute__((constructor)) static void choose_kernel(void) {
     gotoblas_init();
     const char *fitting = fitting_kernel();
     if (!fitting || getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
-    if (setenv("OPENBLAS_CORETYPE", fitting, 1) != 0) return;
+    /* not by setenv, which takes memory and may get none: the bits would be another kernel's, and nobody told */
+    char named[64], *only[] = {named, NULL}, **environment = environ;
+    snprintf(named, sizeof named, "OPENBLAS_CORETYPE=%s", fitting);
+    environ = only;
     gotoblas_dynamic_quit();
     gotoblas_dynamic_init();
-    unsetenv("OPENBLAS_CORETYPE");
+    environ = environment;
 }
 
 static char blas_text[128];

@@ -122,6 +122,7 @@ static int frechet_of(moments *c, moments *d, double *distance, gm_error *e) {
 int gm_frechet(const gm_points *real, const gm_points *fake, double *distance, gm_error *e) {
     moments c = {0}, d = {0};
     if (gm_points_check(real, fake, GM_FRECHET_ROWS, e) != 0) return -1;
+    if (gm_blas_ready(e) != 0) return -1;
     size_t *columns = all_columns(real->columns, e);
     if (!columns) return -1;
     int status = find_moments(real, real->columns, columns, &c, e);

@@ -12,8 +12,10 @@
 
 #include "gm/ops.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -43,6 +45,8 @@ static struct {
     _Atomic uint32_t unfinished;
     atomic_uint sleepers;
     atomic_bool caller_sleeps, stop;
+    sem_t reported; /* a worker that was started says whether it is ready */
+    atomic_bool unready;
     pthread_mutex_t mutex;
     pthread_cond_t work, finished;
 } pool = {.busy = ATOMIC_FLAG_INIT,
@@ -106,8 +110,17 @@ static void wait_for_pieces(void) {
     pthread_mutex_unlock(&pool.mutex);
 }
 
+/* Only where something else links BLAS (blas.h). */
+int gm_blas_ready(gm_error *e) __attribute__((weak));
+
+/* A worker without memory to compute with reports so, and is none. */
 static void *work(void *unused) {
     (void)unused;
+    gm_error ignored;
+    bool ready = !gm_blas_ready || gm_blas_ready(&ignored) == 0;
+    atomic_store(&pool.unready, !ready);
+    sem_post(&pool.reported);
+    if (!ready) return NULL;
     gm_flush_denormals();
     while (!atomic_load(&pool.stop)) {
         take_pieces();
@@ -134,10 +147,13 @@ static int start_workers(size_t n) {
     sigset_t all, kept;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &kept);
-    int failure = 0;
+    int failure = sem_init(&pool.reported, 0, 0) == 0 ? 0 : errno;
     while (pool.workers < n && !failure) {
         failure = pthread_create(&pool.thread[pool.workers], NULL, work, NULL);
-        if (!failure) pool.workers++;
+        if (failure) break;
+        pool.workers++;
+        while (sem_wait(&pool.reported) != 0) continue;
+        if (atomic_load(&pool.unready)) failure = ENOMEM;
     }
     pthread_sigmask(SIG_SETMASK, &kept, NULL);
     return failure;

@@ -57,6 +57,20 @@ void gm_calibration_keep(gm_control *control, const gm_calibration *c) {
     memcpy(&control->calibrations[at == 0], &kept, sizeof kept);
 }
 
+static bool is_sound(const gm_kept_calibration *k) {
+    static const gm_kept_calibration none;
+    return is_good(k) || memcmp(k, &none, sizeof none) == 0;
+}
+
+bool gm_calibrations_sound(const gm_control *control) {
+    return is_sound(&control->calibrations[0]) && is_sound(&control->calibrations[1]);
+}
+
+void gm_calibrations_settle(gm_control *control) {
+    for (int i = 0; i < 2; i++)
+        if (!is_sound(&control->calibrations[i])) memset(&control->calibrations[i], 0, sizeof control->calibrations[i]);
+}
+
 int gm_model_calibrate(gm_model *m, const gm_calibration *c, gm_error *e) {
     if (!m->writer) return gm_fail(e, "%s: only its writer can calibrate it", m->path);
     if (!gm_calibration_good(c) || c->rows == 0) return gm_fail(e, "%s: this is no calibration", m->path);

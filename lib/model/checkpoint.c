@@ -160,7 +160,7 @@ static int load(gm_reader *reader, gm_record *r, const char *path, gm_model_spec
 }
 
 int gm_checkpoint_load(const char *path, gm_model_spec *spec, gm_state *state, gm_error *e) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = gm_open(path, O_RDONLY);
     if (fd < 0) return gm_fail_errno(e, "%s", path);
     gm_record *r = gm_record_new(e);
     gm_reader *reader = r ? gm_reader_new(fd, path, GM_MAX_TENSOR_DEFAULT, e) : NULL;

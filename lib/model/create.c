@@ -55,7 +55,7 @@ static int guard_existing(draft *d, bool force, gm_error *e) {
     if (!force) return gm_fail(e, "%s: exists; --force replaces it", d->path);
     if (stat(d->path, &st) != 0) return errno == ENOENT ? 0 : gm_fail_errno(e, "%s", d->path); /* a link to nothing */
     if (!S_ISREG(st.st_mode)) return gm_fail(e, "%s: is no regular file and cannot be replaced", d->path);
-    d->replaced = open(d->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    d->replaced = gm_open(d->path, O_RDWR | O_NONBLOCK);
     if (d->replaced < 0) return gm_fail_errno(e, "%s: cannot replace", d->path);
     if (gm_ofd_set(d->replaced, F_WRLCK, GM_LOCK_WRITER) == 0) return 0;
     if (errno != EAGAIN) return gm_fail_errno(e, "%s: cannot lock", d->path);
@@ -70,7 +70,7 @@ static int open_temporary(draft *d, gm_error *e) {
     if (!d->directory || !d->temporary) return -1;
     for (unsigned i = 0; i < 100; i++) {
         snprintf(d->temporary, room, "%s.%ld-%u.tmp", d->path, (long)getpid(), i);
-        d->fd = open(d->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        d->fd = gm_open(d->temporary, O_RDWR | O_CREAT | O_EXCL);
         if (d->fd >= 0) return 0;
         if (errno != EEXIST) break;
     }
@@ -159,7 +159,7 @@ static int name_file(const draft *d, bool force, gm_error *e) {
 
 /* The name is on the disk when its directory is. */
 static int sync_directory(const draft *d, gm_error *e) {
-    int fd = open(d->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = gm_open(d->directory, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return gm_fail_errno(e, "%s: cannot sync its directory", d->path);
     int failed = fsync(fd);
     if (failed && errno == EINVAL) failed = 0; /* a file system that has no such thing */

@@ -31,7 +31,7 @@ uint64_t gm_slot_checksum(const gm_slot *slot, size_t floats) {
 
 void gm_boot_id(char boot[40]) {
     memset(boot, 0, 40);
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int fd = gm_open("/proc/sys/kernel/random/boot_id", O_RDONLY);
     if (fd < 0) return;
     char text[40] = "";
     long n = gm_read_all(fd, text, sizeof text - 1);

@@ -99,6 +99,11 @@ uint64_t gm_slot_checksum(const gm_slot *slot, size_t floats);
 /* Fills the place that c is to go to; `control` may be in a mapped file. */
 void gm_calibration_keep(gm_control *control, const gm_calibration *c);
 
+/* Each place of a calibration holds one, or none. A process that was killed while it filled one leaves it otherwise,
+ * and gm_calibrations_settle empties that. */
+bool gm_calibrations_sound(const gm_control *control);
+void gm_calibrations_settle(gm_control *control);
+
 /* The machine's boot id; "" where /proc is not there. */
 void gm_boot_id(char boot[40]);
 

@@ -43,7 +43,7 @@ static int map_to_write(gm_model *m, int fd, gm_error *e) {
 
 int gm_model_lock(gm_model *m, gm_error *e) {
     if (m->writer) return 0;
-    int fd = open(m->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    int fd = gm_open(m->path, O_RDWR | O_NONBLOCK);
     if (fd < 0) return gm_fail_errno(e, "%s: cannot open to write", m->path);
     if (take_lock(m, fd, e) != 0 || fill_holes(m, fd, e) != 0 || map_to_write(m, fd, e) != 0) {
         close(fd);
@@ -96,6 +96,7 @@ int gm_model_settle(gm_model *m, gm_error *e) {
     gm_slot *slot = m->slots[word & 1];
     atomic_store(&slot->sealed, word);
     slot->checksum = gm_slot_checksum(slot, m->layout.floats);
+    gm_calibrations_settle(m->control);
     if (sync_file(m, e) != 0) return -1;
     atomic_store(&m->control->clean, 1);
     return sync_file(m, e);

@@ -99,14 +99,19 @@ static bool same_boot(const gm_model *m) {
     return strncmp(boot, m->control->boot, sizeof boot) == 0;
 }
 
+/* The current slot is the one that was settled, bit for bit. */
+static bool is_sealed(const gm_model *m, uint64_t word) {
+    const gm_slot *slot = m->slots[word & 1];
+    return atomic_load(&slot->sealed) == word && gm_slot_checksum(slot, m->layout.floats) == slot->checksum;
+}
+
 /* A file that this boot of the machine trained is whole, whatever was killed: stores live on in the page cache. One
  * from another boot is only if the current slot is the one that was settled, bit for bit. The clean flag proves nothing
  * here: the page that holds it may have reached the disk before the slots that changed after it, or not at all. */
 static int check_crash(const gm_model *m, gm_error *e) {
     if (same_boot(m)) return 0;
     uint64_t word = atomic_load(&m->control->word);
-    const gm_slot *slot = m->slots[word & 1];
-    if (atomic_load(&slot->sealed) == word && gm_slot_checksum(slot, m->layout.floats) == slot->checksum) return 0;
+    if (is_sealed(m, word)) return 0;
     /* A writer that began while the checksum was taken wrote this boot's id first. */
     if (same_boot(m)) return 0;
     return gm_fail(e,
@@ -115,11 +120,22 @@ static int check_crash(const gm_model *m, gm_error *e) {
                    m->path);
 }
 
+/* What a settled file holds has its checksums: where not, a disk, a copy or somebody changed it. */
+static int check_settled(const gm_model *m, gm_error *e) {
+    uint64_t word = atomic_load(&m->control->word);
+    if (atomic_load(&m->control->clean) != 1) return 0;
+    if (is_sealed(m, word) && gm_calibrations_sound(m->control)) return 0;
+    /* A writer that began meanwhile said so before it changed anything. */
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load(&m->control->clean) != 1 || atomic_load(&m->control->word) != word) return 0;
+    return gm_fail(e, "is damaged: its content does not have its checksum");
+}
+
 static int open_all(gm_model *m, gm_error *e) {
     struct stat st;
     gm_header h;
     /* O_NONBLOCK so that a pipe of that name is refused, not waited for. */
-    m->fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    m->fd = gm_open(m->path, O_RDONLY | O_NONBLOCK);
     if (m->fd < 0) return gm_fail_errno(e, "cannot open");
     if (fstat(m->fd, &st) != 0) return gm_fail_errno(e, "cannot read");
     if (!S_ISREG(st.st_mode)) return gm_fail(e, "not a gm model: it is no regular file");
@@ -130,7 +146,7 @@ static int open_all(gm_model *m, gm_error *e) {
         map_file(m, e) != 0 || check_control(m, e) != 0) {
         return -1;
     }
-    return check_crash(m, e);
+    return check_crash(m, e) == 0 ? check_settled(m, e) : -1;
 }
 
 gm_model *gm_model_open(const char *path, gm_error *e) {

@@ -1,6 +1,7 @@
 /* walk.c: the buffers for running one network, its inputs, and one layer on a chunk. */
 #include "walk.h"
 
+#include "gm/blas.h"
 #include "gm/threads.h"
 
 #include <stdatomic.h>
@@ -86,6 +87,7 @@ static int make_spectra(gm_walk *w, gm_error *e) {
 }
 
 gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
+    if (gm_blas_ready(e) != 0) return NULL;
     gm_walk *w = gm_new_zeroed(1, sizeof *w, e);
     if (!w) return NULL;
     w->net = net;

@@ -28,7 +28,10 @@ int gm_tool_main(const gm_tool *tool, int argc, char **argv) {
     gm_error e = {0};
     gm_call call;
     bool done = false;
-    if (!fill_standard_descriptors()) return 1;
+    if (!fill_standard_descriptors()) {
+        gm_say(tool->name, "a standard descriptor is closed and cannot be replaced: %s", gm_errno_text(errno));
+        return 1;
+    }
     signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error that is told and cleaned up after */
     gm_flush_denormals();
     int status = gm_call_open(tool, argc, argv, false, &call, &done, &e);

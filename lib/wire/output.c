@@ -16,19 +16,28 @@
 static int take_temporary(const char *path, gm_error *e) {
     for (;;) {
         struct stat ours, named;
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        int fd = gm_open(path, O_RDWR | O_CREAT | O_NOFOLLOW);
         if (fd < 0) return gm_fail_errno(e, "%s: cannot create", path);
         if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
             close(fd);
             return gm_fail(e, "%s: another process is writing this file", path);
         }
-        bool same = fstat(fd, &ours) == 0 && lstat(path, &named) == 0 && ours.st_dev == named.st_dev &&
-                    ours.st_ino == named.st_ino;
-        if (same && ftruncate(fd, 0) == 0) return fd;
-        int number = errno;
+        if (fstat(fd, &ours) != 0) {
+            gm_fail_errno(e, "%s: cannot create", path);
+            close(fd);
+            return -1;
+        }
+        bool same = lstat(path, &named) == 0 && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+        int failed;
+        do failed = same ? ftruncate(fd, 0) : 0;
+        while (failed && errno == EINTR);
+        if (same && !failed) return fd;
+        if (same) {
+            gm_fail_errno(e, "%s: cannot truncate", path);
+            unlink(path);
+        }
         close(fd);
-        errno = number;
-        if (same) return gm_fail_errno(e, "%s: cannot truncate", path);
+        if (same) return -1;
     }
 }
 
@@ -46,14 +55,14 @@ static char *join(const char *a, const char *b, gm_error *e) {
 
 /* A pipe, a device: written to as it is. */
 static int open_special(gm_output *o, gm_error *e) {
-    o->fd = open(o->path, O_WRONLY | O_CLOEXEC);
+    o->fd = gm_open(o->path, O_WRONLY);
     return o->fd >= 0 ? 0 : gm_fail_errno(e, "%s: cannot open", o->path);
 }
 
 /* A model file is only replaced by gm-init --force. */
 static bool is_model(const char *path) {
     char bytes[sizeof GM_MODEL_MAGIC];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = gm_open(path, O_RDONLY);
     if (fd < 0) return false;
     long n = gm_read_all(fd, bytes, strlen(GM_MODEL_MAGIC));
     close(fd);
@@ -90,7 +99,7 @@ static int sync_directory(const char *path, gm_error *e) {
     size_t n = slash ? (size_t)(slash - path) + 1 : 0;
     char *directory = gm_copy_text(slash ? path : ".", slash ? n : 1, e);
     if (!directory) return -1;
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = gm_open(directory, O_RDONLY | O_DIRECTORY);
     int status = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? gm_fail_errno(e, "%s: cannot sync", directory) : 0;
     if (fd >= 0) close(fd);
     free(directory);
