@@ -107,7 +107,7 @@ static int measure_subsets(const gm_points *x, const gm_points *y, size_t size, 
 
 int gm_kernel_distance(const gm_points *real, const gm_points *fake, uint64_t seed, gm_kernel_figures *f, gm_error *e) {
     if (gm_points_check(real, fake, GM_KERNEL_ROWS, e) != 0 || gm_points_check_lengths(real, fake, e) != 0) return -1;
-    if (gm_blas_ready(1, e) != 0) return -1;
+    if (gm_blas_ready(e) != 0) return -1;
     const size_t least = real->rows < fake->rows ? real->rows : fake->rows;
     const double rows = (double)real->rows + (double)fake->rows;
     const bool all = rows * rows * (double)real->columns <= GM_KERNEL_WORK || least < 2 * GM_KERNEL_ROWS;

@@ -281,7 +281,7 @@ int gm_neighbours(const gm_points *real, const gm_points *fake, size_t k, uint64
     if (gm_points_check(real, fake, k + 1 > GM_NEAREST_ROWS ? k + 1 : GM_NEAREST_ROWS, e) != 0 ||
         gm_points_check_lengths(real, fake, e) != 0)
         return -1;
-    if (gm_blas_ready(1, e) != 0) return -1;
+    if (gm_blas_ready(e) != 0) return -1;
     int status = side_make(&a, real, e) == 0 && side_make(&b, fake, e) == 0 ? measure(&a, &b, k, seed, f, e) : -1;
     side_free(&a);
     side_free(&b);
