@@ -353,6 +353,11 @@ static void log_close(gm_call *call) {
     free(s->columns);
 }
 
+static void log_access(const gm_call *call, gm_access *a) {
+    const logger *s = call->state;
+    gm_access_write(a, s->output);
+}
+
 const gm_tool gm_log_tool = {
     .name = "gm-log",
     .purpose = "Ends a training pipeline: writes each record's scalars as CSV and shows progress.",
@@ -361,6 +366,7 @@ const gm_tool gm_log_tool = {
     .state_size = sizeof(logger),
     .role = GM_SINK,
     .open = log_open,
+    .access = log_access,
     .process = log_process,
     .finish = log_finish,
     .close = log_close,

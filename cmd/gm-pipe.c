@@ -95,6 +95,11 @@ static void pipe_close(gm_call *call) {
     gm_line_free(&s->line);
 }
 
+static void pipe_access(const gm_call *call, gm_access *a) {
+    const pipe_state *s = call->state;
+    for (size_t i = 0; i < s->line.stage_count; i++) gm_access_call(a, &s->calls[i]);
+}
+
 const gm_tool gm_pipe_tool = {
     .name = "gm-pipe",
     .purpose = "Runs a pipeline of gm tools in one process: the same filters, the same bits, no copies between them.",
@@ -104,6 +109,7 @@ const gm_tool gm_pipe_tool = {
     .role = GM_ALONE,
     .blas = gm_blas_text,
     .open = pipe_open,
+    .access = pipe_access,
     .process = pipe_process,
     .close = pipe_close,
 };
