@@ -36,7 +36,7 @@ typedef struct ruleset_attr {
 struct gm_access {
     int ruleset;
     uint64_t handled;
-    bool missing; /* a path that is not there: the tool is about to say so, and is left to */
+    bool missing; /* a path that is no file: the tool is about to say so, and is left to */
     int number;   /* errno of what failed, or 0 */
 };
 
@@ -74,7 +74,10 @@ static void allow_directory_of(gm_access *a, const char *path) {
 }
 
 void gm_access_read(gm_access *a, const char *path) {
-    if (path && strcmp(path, "-") != 0) allow(a, path, READ_RIGHTS);
+    struct stat status;
+    if (!path || strcmp(path, "-") == 0) return;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) a->missing = true;
+    allow(a, path, READ_RIGHTS);
 }
 
 void gm_access_write(gm_access *a, const char *path) {

@@ -47,8 +47,14 @@ static void name_missing(const gm_call *call, gm_access *a) {
     gm_access_read(a, in("missing"));
 }
 
+static void name_directory(const gm_call *call, gm_access *a) {
+    (void)call;
+    gm_access_read(a, directory);
+}
+
 static const gm_tool some = {.name = "some", .access = name_some}, none = {.name = "none"},
-                     missing = {.name = "missing", .access = name_missing};
+                     missing = {.name = "missing", .access = name_missing},
+                     whole = {.name = "whole", .access = name_directory};
 
 /* Runs `try` in a child that is confined as the tool is; true if it returned true. */
 static bool confined(const gm_tool *tool, bool (*try)(void)) {
@@ -126,7 +132,7 @@ static void test_others(void) {
 }
 
 static void test_missing(void) {
-    CHECK(confined(&missing, other_is_open));
+    CHECK(confined(&missing, other_is_open) && confined(&whole, other_is_open));
 }
 
 static void make_file(const char *name) {
