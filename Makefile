@@ -37,7 +37,7 @@ BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev li
                   libxxhash-dev libpng-dev zlib1g-dev
 TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-numpy python3-msgpack python3-zstandard \
                   dataset-fashion-mnist procps
-LINT_PACKAGES  := clang-format mandoc shellcheck
+LINT_PACKAGES  := clang-format cppcheck mandoc shellcheck
 FUZZ_PACKAGES  := clang libclang-rt-dev
 
 .PHONY: all build lib units benches fuzzers check fuzz torture lint sanitize bench install uninstall clean packages test-packages fuzz-packages lint-packages
@@ -128,7 +128,7 @@ sanitize: test-packages
 SECONDS ?= 60
 fuzz: fuzz-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-fuzz CC=clang OPT='-O1 -g' HARDEN= FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
-		CFLAGS='-Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
+		CFLAGS='-Werror -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
 	@GM_BUILD=$(abspath $(BUILD))-fuzz tests/fuzz/run $(SECONDS)
 
 lint: lint-packages

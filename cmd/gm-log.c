@@ -176,7 +176,9 @@ static int csv_widen(logger *s, const char *name, gm_error *e) {
         fprintf(wide, "%s,%s\n", line, row == 0 ? name : "");
     }
     free(line);
-    if (!wide || !feof(s->csv) || fclose(wide) != 0) {
+    bool whole = wide && feof(s->csv);
+    if (wide && fclose(wide) != 0) whole = false;
+    if (!whole) {
         gm_fail_errno(e, "%s", s->output);
         gm_output_abandon(&out);
         return -1;
