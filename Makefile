@@ -1,6 +1,6 @@
 # Builds the gm tools. `make` builds, `make check` tests, `make lint` reads the code, `make sanitize` tests under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make bench` measures, `make bench-deps`
-# gets what it compares with, `make install` installs.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make fuzz` searches for inputs
+# that hurt, `make bench` measures, `make bench-deps` gets what it compares with, `make install` installs.
 # Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
 
 BUILD    ?= build
@@ -29,6 +29,7 @@ LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
 TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
 UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
+FUZZERS      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 SHIM         := $(if $(filter x86_64,$(shell uname -m)),$(BUILD)/tests/fault/shim.so)
 BENCHES      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
 
@@ -36,14 +37,16 @@ BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev li
                   libxxhash-dev libpng-dev zlib1g-dev
 TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-numpy python3-msgpack python3-zstandard \
                   dataset-fashion-mnist procps
-LINT_PACKAGES  := clang-format mandoc shellcheck
+LINT_PACKAGES  := clang-format cppcheck mandoc shellcheck
+FUZZ_PACKAGES  := clang libclang-rt-dev
 
-.PHONY: all build lib units benches check torture lint sanitize bench bench-deps install uninstall clean packages test-packages lint-packages
+.PHONY: all build lib units benches fuzzers check fuzz torture lint sanitize bench bench-deps install uninstall clean packages test-packages fuzz-packages lint-packages
 all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS)
 lib: $(BUILD)/libgm.a
-units: $(UNITS) $(SHIM)
+units: $(UNITS) $(FUZZERS) $(SHIM)
+fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 
 # ---- packages: $(call require,PACKAGES) ----
@@ -65,6 +68,8 @@ packages:
 	$(call require,$(BUILD_PACKAGES) $(PIPELINE_PACKAGES))
 test-packages:
 	$(call require,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+fuzz-packages:
+	$(call require,$(BUILD_PACKAGES) $(FUZZ_PACKAGES))
 lint-packages:
 	$(call require,$(BUILD_PACKAGES) $(LINT_PACKAGES))
 
@@ -93,6 +98,11 @@ $(BUILD)/tests/fault/shim.so: tests/fault/shim.c
 	@mkdir -p $(@D)
 	$(COMPILE) -fno-sanitize=all -fPIC -shared -o $@ $< -ldl
 
+# The fuzzers hold the filter objects too; FUZZ_MAIN is empty where libFuzzer brings its own main().
+FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_MAIN) $(TOOL_OBJECTS) $(BUILD)/libgm.a
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+
 # This one holds the filter objects too, and writes down the BLAS calls they make.
 $(BUILD)/tests/bench/iteration.o: INCLUDES = -I$(BLAS_INC)
 $(BUILD)/tests/bench/iteration: $(BUILD)/tests/bench/iteration.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
@@ -113,6 +123,13 @@ sanitize: test-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= \
 		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' build units benches
 	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
+
+# Searches for SECONDS with each of tests/fuzz, by coverage, under the same sanitizers.
+SECONDS ?= 60
+fuzz: fuzz-packages
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-fuzz CC=clang OPT='-O1 -g' HARDEN= FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
+		CFLAGS='-Werror -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
+	@GM_BUILD=$(abspath $(BUILD))-fuzz tests/fuzz/run $(SECONDS)
 
 lint: lint-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint CFLAGS=-Werror build units benches
@@ -154,7 +171,7 @@ $(BUILD)/gm.pc: Makefile
 		'Libs: -L$${prefix}/lib -lgm -pthread $(BLAS_LINK) $(LIBS)' 'Cflags: -I$${prefix}/include' >$@
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-lint
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
 
 # Lists of headers come with their objects; make is not to look for rules that make them.
 $(BUILD)/%.d: ;

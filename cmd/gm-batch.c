@@ -220,6 +220,10 @@ static void batch_close(gm_call *call) {
     free(s->order);
 }
 
+static void batch_access(const gm_call *call, gm_access *a) {
+    for (int i = 0; i < call->argument_count; i++) gm_access_read(a, call->arguments[i]);
+}
+
 const gm_tool gm_batch_tool = {
     .name = "gm-batch",
     .purpose = "Reads CSV, IDX or stream files and writes their rows as batches: tensors x and, with a label, y.",
@@ -230,6 +234,7 @@ const gm_tool gm_batch_tool = {
     .role = GM_SOURCE,
     .reads_files = true,
     .open = batch_open,
+    .access = batch_access,
     .process = batch_process,
     .close = batch_close,
 };

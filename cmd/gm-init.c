@@ -299,6 +299,13 @@ static void init_close(gm_call *call) {
     free(s->state.blocks);
 }
 
+static void init_access(const gm_call *call, gm_access *a) {
+    const init *s = call->state;
+    for (size_t i = 0; i < s->data.count; i++) gm_access_read(a, s->data.items[i]);
+    gm_access_read(a, s->from);
+    gm_access_write(a, s->output);
+}
+
 const gm_tool gm_init_tool = {
     .name = "gm-init",
     .purpose = "Makes a model file: a network's specification, its first parameters, its optimizer's state.",
@@ -312,6 +319,7 @@ const gm_tool gm_init_tool = {
     .state_size = sizeof(init),
     .role = GM_ALONE,
     .open = init_open,
+    .access = init_access,
     .process = init_process,
     .close = init_close,
 };

@@ -176,7 +176,9 @@ static int csv_widen(logger *s, const char *name, gm_error *e) {
         fprintf(wide, "%s,%s\n", line, row == 0 ? name : "");
     }
     free(line);
-    if (!wide || !feof(s->csv) || fclose(wide) != 0) {
+    bool whole = wide && feof(s->csv);
+    if (wide && fclose(wide) != 0) whole = false;
+    if (!whole) {
         gm_fail_errno(e, "%s", s->output);
         gm_output_abandon(&out);
         return -1;
@@ -353,6 +355,11 @@ static void log_close(gm_call *call) {
     free(s->columns);
 }
 
+static void log_access(const gm_call *call, gm_access *a) {
+    const logger *s = call->state;
+    gm_access_write(a, s->output);
+}
+
 const gm_tool gm_log_tool = {
     .name = "gm-log",
     .purpose = "Ends a training pipeline: writes each record's scalars as CSV and shows progress.",
@@ -361,6 +368,7 @@ const gm_tool gm_log_tool = {
     .state_size = sizeof(logger),
     .role = GM_SINK,
     .open = log_open,
+    .access = log_access,
     .process = log_process,
     .finish = log_finish,
     .close = log_close,

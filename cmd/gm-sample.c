@@ -392,6 +392,11 @@ static void sample_close(gm_call *call) {
     free(s->normal);
 }
 
+static void sample_access(const gm_call *call, gm_access *a) {
+    const sample *s = call->state;
+    gm_access_write(a, s->png);
+}
+
 const gm_tool gm_sample_tool = {
     .name = "gm-sample",
     .purpose = "Draws rows from a trained generator: a stream of tensors z and x, CSV, or a picture.",
@@ -402,6 +407,7 @@ const gm_tool gm_sample_tool = {
     .role = GM_SOURCE,
     .blas = gm_blas_text,
     .open = sample_open,
+    .access = sample_access,
     .process = sample_process,
     .finish = sample_finish,
     .close = sample_close,

@@ -61,6 +61,11 @@ static void save_close(gm_call *call) {
     free(s->state.blocks);
 }
 
+static void save_access(const gm_call *call, gm_access *a) {
+    const save *s = call->state;
+    gm_access_write(a, s->output);
+}
+
 const gm_tool gm_save_tool = {
     .name = "gm-save",
     .purpose = "Writes a model as a stream of one record: a checkpoint, or its parameters for other programs.",
@@ -69,6 +74,7 @@ const gm_tool gm_save_tool = {
     .state_size = sizeof(save),
     .role = GM_ALONE,
     .open = save_open,
+    .access = save_access,
     .process = save_process,
     .close = save_close,
 };

@@ -378,6 +378,11 @@ static void show_close(gm_call *call) {
     gm_model_close(s->model);
 }
 
+static void show_access(const gm_call *call, gm_access *a) {
+    const show *s = call->state;
+    gm_access_write(a, s->png);
+}
+
 const gm_tool gm_show_tool = {
     .name = "gm-show",
     .purpose = "Shows a model as a table of its layers, a stream as a line for each record.",
@@ -387,6 +392,7 @@ const gm_tool gm_show_tool = {
     .state_size = sizeof(show),
     .role = GM_SINK,
     .open = show_open,
+    .access = show_access,
     .process = show_process,
     .finish = show_finish,
     .close = show_close,

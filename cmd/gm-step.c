@@ -403,6 +403,13 @@ static void step_close(gm_call *call) {
     free(s->gradients);
 }
 
+static void step_access(const gm_call *call, gm_access *a) {
+    const step *s = call->state;
+    for (size_t i = 0; i < s->checkpoint_count; i++) {
+        gm_access_write(a, s->checkpoints[i].file);
+    }
+}
+
 const gm_tool gm_step_tool = {
     .name = "gm-step",
     .purpose = "Applies the gradients of each record to a model: its file goes from one step to the next.",
@@ -411,6 +418,7 @@ const gm_tool gm_step_tool = {
     .state_size = sizeof(step),
     .role = GM_FILTER,
     .open = step_open,
+    .access = step_access,
     .process = step_process,
     .finish = step_finish,
     .close = step_close,

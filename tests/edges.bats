@@ -77,7 +77,7 @@ said() { # what a command says on stderr, and that its status is the first word
         kill -$signal $pid
         status=0
         wait $pid || status=$?
-        [ "$status" -eq $((128 + $(kill -l $signal))) ]
+        [ "$status" -eq $((128 + $(kill -l $signal))) ] || { echo "status $status"; return 1; }
         # another boot id is all that a reboot leaves behind
         boot=$(cat /proc/sys/kernel/random/boot_id)
         sed "s/$boot/00000000-0000-0000-0000-000000000000/" W.gm >R.gm

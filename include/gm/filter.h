@@ -59,6 +59,9 @@ typedef struct gm_call {
     size_t threads;
 } gm_call;
 
+/* The files that a tool opens once it is open (confine.c). */
+typedef struct gm_access gm_access;
+
 typedef struct gm_tool {
     const char *name;     /* "gm-noise" */
     const char *purpose;  /* one line */
@@ -72,6 +75,8 @@ typedef struct gm_tool {
         void); /* gm_blas_text for a tool that links BLAS: --version names it, -j is an option; else NULL */
     /* Reads the options, opens models. 0, -1. */
     int (*open)(gm_call *call, gm_error *e);
+    /* Names the files that are opened from here on; all others are given up then. NULL: there are none. */
+    void (*access)(const gm_call *call, gm_access *a);
     /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources, tools
      * alone); -1. */
     int (*process)(gm_call *call, gm_record *r, gm_error *e);
@@ -89,9 +94,33 @@ GM_MUST_USE int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fu
                              gm_error *e);
 void gm_call_close(gm_call *call);
 
+/* `path` will be read; a file of that name will be written, beside it its temporary one. A NULL path or "-" is none. */
+void gm_access_read(gm_access *a, const char *path);
+void gm_access_write(gm_access *a, const char *path);
+/* The same for what an opened call names; without a tool's `access`, nothing. */
+void gm_access_call(gm_access *a, const gm_call *call);
+/* Gives up all that the opened call does not need, for this thread and those that it makes: other files, the network,
+ * other programs' privileges, signals to other processes; as far as the kernel can do that. */
+GM_MUST_USE int gm_confine(const gm_call *call, gm_error *e);
+
 /* Runs opened calls as one pipeline, records handed on in memory. Reads standard input if the first is no source,
  * writes standard output if the last is no sink. Messages name the tool. Returns the exit status. */
 int gm_run_pipeline(gm_call *const *calls, size_t count);
+
+/* The text of a pipeline, cut into stages and words as a shell does. What would need a shell (variables, redirections,
+ * patterns) is refused. */
+#define GM_STAGES_MAX 63
+typedef struct gm_line {
+    char *text;   /* all words, each with its NUL */
+    char **words; /* with a NULL behind each stage's */
+    size_t stage_count;
+    struct {
+        size_t count;
+        char **words;
+    } stages[GM_STAGES_MAX];
+} gm_line;
+GM_MUST_USE int gm_line_split(const char *text, gm_line *line, gm_error *e);
+void gm_line_free(gm_line *line);
 
 /* One line on stderr: "gm-grad: text". */
 void gm_say(const char *tool, const char *format, ...) GM_PRINTF(2, 3);
@@ -146,6 +175,8 @@ typedef struct gm_writing {
     bool begun;
 } gm_writing;
 GM_MUST_USE int gm_writing_begin(gm_writing *w, gm_model *model, const char *tool, gm_error *e);
+/* From here on the signals are waited for, if there is a writer: by a thread, so behind gm_confine. */
+GM_MUST_USE int gm_writing_watch(gm_error *e);
 void gm_writing_end(gm_writing *w);
 
 /* ---- shared by tools ---- */

@@ -73,10 +73,21 @@ static int map_file(gm_model *m, gm_error *e) {
     return 0;
 }
 
+/* The filling that was begun last is the current one or the one after it. A writer at work may move both on between two
+ * looks, but not the one without the other: readers would find themselves overtaken for ever. */
+static bool fillings_fit(const gm_model *m) {
+    for (;;) {
+        gm_view view = gm_model_view(m);
+        if (gm_model_view_holds(m, &view)) return true;
+        if (gm_model_view(m).word == view.word) return false;
+    }
+}
+
 static int check_control(const gm_model *m, gm_error *e) {
     gm_view view = gm_model_view(m);
     bool slot = view.params == gm_slot_blocks(m->slots[1]);
-    bool good = view.step <= GM_STEP_MAX && (view.word & 1) == slot && atomic_load(&m->control->begun) >= view.word &&
+    bool good = view.step <= GM_STEP_MAX && view.word <= INT64_MAX && view.updates <= INT64_MAX &&
+                view.pending <= INT64_MAX && (view.word & 1) == slot && fillings_fit(m) &&
                 m->control->boot[sizeof m->control->boot - 1] == '\0' &&
                 m->control->blas[sizeof m->control->blas - 1] == '\0';
     return good ? 0 : gm_fail(e, "is damaged: its control page cannot be");

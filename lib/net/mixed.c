@@ -9,7 +9,7 @@
 static size_t width(const gm_spans *spans, size_t i, size_t *numbers) {
     *numbers = 0;
     while (i + *numbers < spans->count && spans->items[i + *numbers] == GM_SPAN_NUMBER) ++*numbers;
-    if (*numbers) return *numbers;
+    if (*numbers > 0) return *numbers;
     return spans->items[i] > 0 ? (size_t)spans->items[i] : 1;
 }
 

@@ -64,8 +64,9 @@ static void free_words(char **words, size_t count) {
 static char **class_words(const gm_report *r, gm_error *e) {
     char number[32];
     char **words = gm_new_zeroed(r->classes, sizeof *words, e);
-    for (int changed = 0; words && changed < 2; changed++) {
-        for (size_t i = 0; words && i < r->classes; i++) {
+    if (!words) return NULL;
+    for (int changed = 0; changed < 2; changed++) {
+        for (size_t i = 0; i < r->classes; i++) {
             bool same = false;
             if (words[i]) continue;
             char *word = word_of(class_name(r, i, number), &same, e);
@@ -77,7 +78,7 @@ static char **class_words(const gm_report *r, gm_error *e) {
             words[i] = word;
             if (word) continue;
             free_words(words, r->classes);
-            words = NULL;
+            return NULL;
         }
     }
     return words;

@@ -35,6 +35,7 @@ int gm_tool_main(const gm_tool *tool, int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error that is told and cleaned up after */
     gm_flush_denormals();
     int status = gm_call_open(tool, argc, argv, false, &call, &done, &e);
+    if (status == 0 && !done) status = gm_confine(&call, &e); /* before there are threads */
     if (status == 0 && call.threads > 1) status = gm_threads_set(call.threads, &e);
     if (status != 0) {
         gm_say(tool->name, "%s", e.text);

@@ -99,7 +99,8 @@ int gm_run_pipeline(gm_call *const *calls, size_t count) {
     line l = {.calls = calls, .count = count};
     size_t at = 0;
     int status = 0;
-    if (line_open(&l, &e) != 0 || line_run(&l, &at, &e) != 0 || line_finish(&l, &at, &e) != 0)
+    if (gm_writing_watch(&e) != 0 || line_open(&l, &e) != 0 || line_run(&l, &at, &e) != 0 ||
+        line_finish(&l, &at, &e) != 0)
         status = failed(calls[at], &e);
     gm_writer_free(l.writer);
     gm_reader_free(l.reader);

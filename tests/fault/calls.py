@@ -37,7 +37,7 @@ class Operation:
         env = {"LD_PRELOAD": str(SHIM), "FAULT_TOLD": str(told), **{f"FAULT_{k.upper()}": str(v) for k, v in faults.items()}}
         result = run(self.command, cwd, stdin=self.stdin, stdout=self.stdout, env=env)
         require(result.status != 99, f"the shim does not work here: {result}")
-        return cwd, result, told.exists()
+        return cwd, result, told.stat().st_size > 0
 
     def is_between(self, cwd, name, made):
         """A file is as before, as after, or whole and of a step between."""

@@ -1,11 +1,4 @@
 /* csv_fuzz.c: any bytes as a CSV file: read, written again and read again; described, encoded and decoded.
- *
- *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude -o csv_fuzz \
- *       tests/fuzz/csv_fuzz.c lib/data/?*.c lib/wire/?*.c lib/base/?*.c lib/math/{tensor,rng,ops}.c \
- *       -lcsv -lpng -lz -lzstd -lmsgpackc -lxxhash -lm
- *   ./csv_fuzz -max_total_time=60
- *
- * With -DGM_FUZZ_MAIN and without -fsanitize=fuzzer it is a program that runs the files it is given.
  */
 #include "fuzz.h"
 
@@ -174,16 +167,20 @@ static void check_schemas(const uint8_t *data, size_t size) {
     check_schema(data, size, &(gm_scan_choice){.label = "k", .scale = range});
     check_schema(data, size, &(gm_scan_choice){.label = "k", .fold = rest});
     check_schema(data, size, &(gm_scan_choice){.categorical = names, .marks = &places});
-    check_schema(data, size, &(gm_scan_choice){.label = "1", .scale = range, .form = {';', true}});
-    check_schema(data, size, &(gm_scan_choice){.label = "-1", .form = {' ', true}, .fold = rest});
-    check_schema(data, size, &(gm_scan_choice){.categorical = places, .form = {'\t', true}, .fold = rest});
+    check_schema(data, size,
+                 &(gm_scan_choice){.label = "1", .scale = range, .form = {.separator = ';', .no_header = true}});
+    check_schema(data, size,
+                 &(gm_scan_choice){.label = "-1", .form = {.separator = ' ', .no_header = true}, .fold = rest});
+    check_schema(
+        data, size,
+        &(gm_scan_choice){.categorical = places, .form = {.separator = '\t', .no_header = true}, .fold = rest});
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_copy(data, size);
     check_ways(data, size, (gm_csv_form){0});
-    check_ways(data, size, (gm_csv_form){';', true});
-    check_ways(data, size, (gm_csv_form){'\t', false});
+    check_ways(data, size, (gm_csv_form){.separator = ';', .no_header = true});
+    check_ways(data, size, (gm_csv_form){.separator = '\t'});
     check_schemas(data, size);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* fuzz.h: what the fuzzers of lib/data share: a failing condition stops the run, and bytes become a file.
+/* fuzz.h: what the fuzzers share. Each is a file NAME_fuzz.c with libFuzzer's entry point, and its corpus is
+ * corpus/NAME/. `make fuzz` runs them under libFuzzer and sanitizers; elsewhere replay.c is their main().
  */
 #ifndef GM_FUZZ_H
 #define GM_FUZZ_H
@@ -34,24 +35,24 @@ static inline int fuzz_file(const void *bytes, size_t n) {
     return fd;
 }
 
-#ifdef GM_FUZZ_MAIN
-/* Runs the files it is given: the findings of an earlier run, or a corpus. */
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        FILE *f = fopen(argv[i], "rb");
-        char *bytes = NULL;
-        size_t n = 0;
-        REQUIRE(f != NULL);
-        FILE *copy = open_memstream(&bytes, &n);
-        for (int c = getc(f); c != EOF; c = getc(f)) putc(c, copy);
-        fclose(copy);
-        fclose(f);
-        LLVMFuzzerTestOneInput((const uint8_t *)bytes, n);
-        free(bytes);
-    }
-    printf("%d files\n", argc - 1);
-    return 0;
+/* The bytes as a text, in memory that ends behind its NUL; to be freed. */
+static inline char *fuzz_text(const uint8_t *data, size_t size) {
+    char *text = malloc(size + 1);
+    REQUIRE(text != NULL);
+    if (size > 0) memcpy(text, data, size);
+    text[size] = '\0';
+    return text;
 }
-#endif
+
+/* Cuts a text into its lines, at most `most`; the rest is left out. */
+static inline size_t fuzz_lines(char *text, char **lines, size_t most) {
+    size_t count = 0;
+    for (char *at = text; at != NULL && count < most;) {
+        lines[count++] = at;
+        at = strchr(at, '\n');
+        if (at != NULL) *at++ = '\0';
+    }
+    return count;
+}
 
 #endif

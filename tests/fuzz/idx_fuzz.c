@@ -1,6 +1,6 @@
 /* idx_fuzz.c: any bytes as IDX files, plain or gzipped: described, read as rows and as a table.
  *
- * Built and run as csv_fuzz.c. The first byte says where the file of pictures ends and that of labels begins (0: there
+ * The first byte says where the file of pictures ends and that of labels begins (0: there
  * are no labels).
  */
 #include "fuzz.h"

@@ -28,6 +28,16 @@ static void test_factors(void) {
     CHECK_NEAR(gm_schedule_factor(&both, 12, 100), 0.5 * gm_schedule_factor(&cosine, 12, 100), 1e-12);
 }
 
+/* The slowest decay there is at the last step there is, and factors that would overflow beside one that is 0. */
+static void test_far_steps(void) {
+    const uint64_t last = UINT64_C(1) << 47;
+    gm_schedule slow = parsed("step:1:0.99999999999999"), steep = parsed("step:1:1e6,step:1:1e6,step:1:1e6,cosine:5"),
+                odd = parsed("step:2:0.9");
+    CHECK_NEAR(gm_schedule_factor(&slow, last, 1), exp((double)last * log(0.99999999999999)), 1e-6);
+    CHECK(gm_schedule_factor(&steep, last, 1) == 0);
+    CHECK_NEAR(gm_schedule_factor(&odd, 27, 1), pow(0.9, 13), 1e-15);
+}
+
 static void refused(const char *text, const char *wanted) {
     gm_schedule s = {.count = 3};
     gm_error e = {.text = ""};
@@ -51,6 +61,7 @@ static void test_refused(void) {
 
 int main(void) {
     RUN(test_factors);
+    RUN(test_far_steps);
     RUN(test_refused);
     return check_done();
 }
