@@ -22,6 +22,18 @@ MLP = [784, 256, 128, 10]
 VAE_HIDDEN, VAE_LATENT = 400, 20
 
 
+def batches(*arrays):
+    """Shuffled batches of rows of all arrays, without end."""
+    import numpy as np
+
+    rng = np.random.default_rng(2)
+    while True:
+        order = rng.permutation(len(arrays[0]))
+        shuffled = [a[order] for a in arrays]
+        for i in range(0, len(order) - BATCH + 1, BATCH):
+            yield [a[i : i + BATCH] for a in shuffled]
+
+
 def absent(why):
     print("absent", " ".join(str(why).split())[:100], file=answers, flush=True)
     sys.exit(0)

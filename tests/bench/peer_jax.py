@@ -45,15 +45,6 @@ def fresh(units, rng):
     return net, jax.tree.map(jnp.zeros_like, net), jax.tree.map(jnp.zeros_like, net)
 
 
-def batches(*arrays):
-    rng = np.random.default_rng(2)
-    while True:
-        order = rng.permutation(len(arrays[0]))
-        shuffled = [a[order] for a in arrays]
-        for i in range(0, len(order) - peer.BATCH + 1, peer.BATCH):
-            yield [a[i : i + peer.BATCH] for a in shuffled]
-
-
 def gan():
     g_units, d_units = peer.GANS[work]
     rng = np.random.default_rng(1)
@@ -72,7 +63,7 @@ def gan():
         return ((g, gm, gv), (d, dm, dv), key, t), loss
 
     state = (fresh(g_units, rng), fresh(d_units, rng), jax.random.key(3, impl="rbg"), jnp.float32(0))
-    return step, state, batches(peer.uniform_rows(g_units[-1]))
+    return step, state, peer.batches(peer.uniform_rows(g_units[-1]))
 
 
 def mlp():
@@ -88,7 +79,7 @@ def mlp():
         loss, gradient = jax.value_and_grad(loss_of)(net)
         return (adam(net, m, v, gradient, t + 1, 1e-3, 0.9), t + 1), loss
 
-    return step, (fresh(peer.MLP, np.random.default_rng(1)), jnp.float32(0)), batches(x, y.astype(np.int32))
+    return step, (fresh(peer.MLP, np.random.default_rng(1)), jnp.float32(0)), peer.batches(x, y.astype(np.int32))
 
 
 def vae():
@@ -117,7 +108,7 @@ def vae():
 
     zeros = jax.tree.map(jnp.zeros_like, nets)
     state = ((nets, zeros, jax.tree.map(jnp.zeros_like, nets)), jax.random.key(3, impl="rbg"), jnp.float32(0))
-    return step, state, batches(x)
+    return step, state, peer.batches(x)
 
 
 step, state, rows = {"gan": gan, "wide": gan, "mlp": mlp, "vae": vae}[work]()

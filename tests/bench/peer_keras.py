@@ -25,15 +25,6 @@ def chain(units, last=None):
     return keras.Sequential([keras.Input((units[0],)), *layers, keras.layers.Dense(units[-1], activation=last)])
 
 
-def batches(*arrays):
-    rng = np.random.default_rng(2)
-    while True:
-        order = rng.permutation(len(arrays[0]))
-        shuffled = [a[order] for a in arrays]
-        for i in range(0, len(order) - peer.BATCH + 1, peer.BATCH):
-            yield [a[i : i + peer.BATCH] for a in shuffled]
-
-
 def bce(logits, targets):
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=targets))
 
@@ -86,16 +77,16 @@ class Vae(keras.Model):
 if work in peer.GANS:
     model = Gan(*peer.GANS[work])
     model.compile(jit_compile=True)
-    rows = batches(peer.uniform_rows(peer.GANS[work][0][-1]))
+    rows = peer.batches(peer.uniform_rows(peer.GANS[work][0][-1]))
 elif work == "mlp":
     model = chain(peer.MLP)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=True)
-    rows = batches(*peer.pictures(*sys.argv[4:6]))
+    rows = peer.batches(*peer.pictures(*sys.argv[4:6]))
 else:
     model = Vae()
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
-    rows = batches(peer.pictures(*sys.argv[4:6])[0])
+    rows = peer.batches(peer.pictures(*sys.argv[4:6])[0])
 
 
 def run(count):
