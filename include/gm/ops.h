@@ -22,6 +22,10 @@ double gm_sum(size_t n, const float *x);
 double gm_sum_squares(size_t n, const float *x);
 double gm_sum_absolute(size_t n, const float *x);
 
+/* base^n for base >= 0 by squaring: pow() of another C library may round otherwise. What would be above 1e60 is 1e60,
+ * so products of a few powers are finite. */
+double gm_power(double base, uint64_t n);
+
 /* Index of the first number that is not finite, n if all are. */
 size_t gm_first_not_finite(size_t n, const float *x);
 

@@ -223,6 +223,15 @@ GM_INLINE uint32_t not_finite(float x) {
     return (gm_bits(x) & 0x7f800000u) == 0x7f800000u;
 }
 
+double gm_power(double base, uint64_t n) {
+    double result = 1;
+    for (; n > 0 && result > 0 && result < 1e60; n >>= 1) {
+        if (n & 1) result *= base;
+        if (base < 1e60) base *= base;
+    }
+    return result < 1e60 ? result : 1e60;
+}
+
 GM_CLONES size_t gm_first_not_finite(size_t n, const float *x) {
     enum { BLOCK = 256 };
     size_t start = 0;

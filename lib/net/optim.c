@@ -1,5 +1,7 @@
 #include "gm/optim.h"
 
+#include "gm/ops.h"
+
 #include "../math/clones.h"
 
 #include <float.h>
@@ -242,17 +244,9 @@ GM_CLONES static uint32_t update_adam(size_t n, adam_step s, const float *restri
     return bad;
 }
 
-/* base^t by squaring: pow() of another C library may round otherwise. */
-static double power(double base, uint64_t t) {
-    double result = 1;
-    for (; t > 0; t >>= 1, base *= base)
-        if (t & 1) result *= base;
-    return result;
-}
-
 static adam_step adam_constants(const gm_optim *o, uint64_t t) {
-    double correction = sqrt(1 - power(o->beta2, t));
-    return (adam_step){.rate = (float)(o->lr * correction / (1 - power(o->beta1, t))),
+    double correction = sqrt(1 - gm_power(o->beta2, t));
+    return (adam_step){.rate = (float)(o->lr * correction / (1 - gm_power(o->beta1, t))),
                        .eps = (float)(o->eps * correction),
                        .beta1 = (float)o->beta1,
                        .rest1 = (float)(1 - o->beta1),

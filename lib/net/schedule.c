@@ -69,17 +69,6 @@ static double cosine(uint64_t step, uint64_t steps) {
     return (double)value * (double)value;
 }
 
-/* base to the power of n by squaring, so that the millionth step costs no more than the first. What would leave
- * [0, 1e60] stays at its end: products of a few such factors are finite. */
-static double power(double base, uint64_t n) {
-    double result = 1;
-    for (; n > 0 && result > 0 && result < 1e60; n >>= 1) {
-        if (n & 1) result *= base;
-        if (base < 1e60) base *= base;
-    }
-    return result < 1e60 ? result : 1e60;
-}
-
 static double part_factor(const gm_schedule_part *part, uint64_t step, uint64_t total) {
     switch (part->kind) {
     case GM_WARMUP:
@@ -89,7 +78,7 @@ static double part_factor(const gm_schedule_part *part, uint64_t step, uint64_t 
     case GM_STEPWISE:
         break;
     }
-    return power(part->factor, step / part->steps);
+    return gm_power(part->factor, step / part->steps);
 }
 
 bool gm_schedule_needs_total(const gm_schedule *s) {
