@@ -10,54 +10,72 @@
 #include <unistd.h>
 
 /* OpenBLAS packs its operands into buffers of a pool. The serial build's pool has no working lock (SINGLE_THREADED
- * without USE_LOCKING: two threads can be given one buffer, and products come out wrong), so each thread gets a buffer
- * of its own from us: the linker's --wrap sends OpenBLAS's calls of blas_memory_alloc and blas_memory_free here. In a
- * program that was linked without --wrap, calls are made one at a time. */
+ * without USE_LOCKING: two threads can be given one buffer, and products come out wrong), and it tries for ever to map
+ * a buffer where there is no memory. So each thread maps a buffer of its own here, where a lack of memory can be told:
+ * the linker's --wrap sends OpenBLAS's calls of blas_memory_alloc and blas_memory_free to us. In a program that was
+ * linked without --wrap, calls are made one at a time. */
 void *__real_blas_memory_alloc(int position) __attribute__((weak));
 void __real_blas_memory_free(void *buffer) __attribute__((weak));
 void *__wrap_blas_memory_alloc(int position);
 void __wrap_blas_memory_free(void *buffer);
 
+/* OpenBLAS's BUFFER_SIZE, or more; mapped, and used in part. */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define BUFFER_BYTES ((size_t)128 << 20)
+#else
+#define BUFFER_BYTES ((size_t)256 << 20)
+#endif
+
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
-static pthread_key_t pool_key; /* gives a thread's buffer back when it ends */
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key; /* unmaps a thread's buffer when it ends */
 static bool has_key;
 static atomic_bool pool_is_ours;  /* --wrap is in force */
 static _Thread_local void *own;   /* this thread's buffer */
 static _Thread_local bool in_use; /* it was handed out */
 
-static void give_back(void *buffer) {
-    pthread_mutex_lock(&pool_lock);
-    __real_blas_memory_free(buffer);
-    pthread_mutex_unlock(&pool_lock);
+static void unmap(void *buffer) {
+    munmap(buffer, BUFFER_BYTES);
 }
 
 static void make_key(void) {
-    has_key = pthread_key_create(&pool_key, give_back) == 0;
+    has_key = pthread_key_create(&key, unmap) == 0;
+}
+
+/* True if this thread has a buffer. */
+static bool map_own(void) {
+    if (own) return true;
+    (void)pthread_once(&key_once, make_key);
+    void *room = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return false;
+    if (!has_key || pthread_setspecific(key, room) != 0) {
+        unmap(room);
+        return false;
+    }
+    own = room;
+    return true;
 }
 
 void *__wrap_blas_memory_alloc(int position) {
     atomic_store_explicit(&pool_is_ours, true, memory_order_relaxed);
-    if (own && !in_use) {
+    if (!in_use && map_own()) {
         in_use = true;
         return own;
     }
-    (void)pthread_once(&pool_once, make_key);
     pthread_mutex_lock(&pool_lock);
     void *buffer = __real_blas_memory_alloc(position);
     pthread_mutex_unlock(&pool_lock);
-    if (!own && has_key && pthread_setspecific(pool_key, buffer) == 0) {
-        own = buffer;
-        in_use = true;
-    }
     return buffer;
 }
 
 void __wrap_blas_memory_free(void *buffer) {
-    if (buffer == own)
+    if (buffer == own) {
         in_use = false;
-    else
-        give_back(buffer);
+        return;
+    }
+    pthread_mutex_lock(&pool_lock);
+    __real_blas_memory_free(buffer);
+    pthread_mutex_unlock(&pool_lock);
 }
 
 /* Around each call of BLAS: until it is known that buffers are ours, one call at a time. */
@@ -85,15 +103,9 @@ static void leave(bool locked) {
     if (locked) pthread_mutex_unlock(&call_lock);
 }
 
-#define BUFFER_BYTES ((size_t)128 << 20) /* OpenBLAS's BUFFER_SIZE on x86-64; mapped, and used in part */
-
 int gm_blas_ready(gm_error *e) {
-    if (own) return 0;
-    void *room = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED) return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", BUFFER_BYTES);
-    munmap(room, BUFFER_BYTES);
-    if (__real_blas_memory_alloc) __wrap_blas_memory_free(__wrap_blas_memory_alloc(0)); /* it stays this thread's */
-    return 0;
+    if (map_own()) return 0;
+    return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", BUFFER_BYTES);
 }
 
 static void sgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k, const float *a, blasint lda,
