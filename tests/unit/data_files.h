@@ -44,9 +44,11 @@ static inline void files_note(const char *name) {
     if (files_made_count < sizeof files_made / sizeof files_made[0]) files_made[files_made_count++] = name;
 }
 
-/* Writes a file of n bytes; `name` is a literal. */
+/* Writes a file of n bytes; `name` is a literal. A new one each time: some file systems send a file that was cut to
+ * nothing to the disk when it is closed. */
 static inline void put_bytes(const char *name, const void *bytes, size_t n) {
-    const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    unlink(name);
+    const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     files_note(name);
     CHECK(fd >= 0 && gm_write_all(fd, bytes, n) == 0);
     close(fd);
