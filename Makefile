@@ -114,15 +114,18 @@ check: test-packages
 	@$(MAKE) --no-print-directory -j2 build units benches
 	@GM_BUILD=$(abspath $(BUILD)) tests/run
 
-# The long dose of tests/faults.bats.
+MAKE_SANITIZED = $(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= \
+	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+sanitize: test-packages
+	@$(MAKE_SANITIZED) build units benches
+	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
+
+# The long dose of tests/faults.bats: all attacks, and what fails once more where leaks are seen.
 torture: test-packages
 	@$(MAKE) --no-print-directory -j2 build units
+	@$(MAKE_SANITIZED) build units
 	@GM_BUILD=$(abspath $(BUILD)) tests/fault/run
-
-sanitize: test-packages
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= \
-		CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' build units benches
-	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/run
+	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/fault/run failures
 
 # Searches for SECONDS with each of tests/fuzz, by coverage, under the same sanitizers.
 SECONDS ?= 60

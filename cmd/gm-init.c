@@ -80,17 +80,17 @@ static int init_open(gm_call *call, gm_error *e) {
 /* "gm-init 0.1.0", and the words that were given. */
 static gm_value *provenance(const gm_call *call) {
     gm_value *map = gm_value_map(), *words = gm_value_array();
-    for (int i = 0; i < call->argument_count && words; i++)
-        if (gm_array_push(words, gm_value_text(call->arguments[i])) != 0) {
-            gm_value_free(words);
-            words = NULL;
-        }
-    if (!map || gm_map_set(map, "made by", gm_value_text("gm-init " GM_VERSION)) != 0 ||
-        gm_map_set(map, "words", words) != 0) {
-        gm_value_free(map);
-        return NULL;
+    bool good = words && gm_map_set(map, "made by", gm_value_text("gm-init " GM_VERSION)) == 0;
+    for (int i = 0; i < call->argument_count && good; i++)
+        good = gm_array_push(words, gm_value_text(call->arguments[i])) == 0;
+    if (good) {
+        good = gm_map_set(map, "words", words) == 0;
+        words = NULL;
     }
-    return map;
+    if (good) return map;
+    gm_value_free(words);
+    gm_value_free(map);
+    return NULL;
 }
 
 static gm_names names_of(const gm_list *list) {

@@ -26,7 +26,8 @@ long gm_lexicon_find(const gm_lexicon *w, const char *text, size_t n);
 /* The word's number, after adding it if it was not there (then count has grown); -1 if memory ran out. At most 2^30
  * words. */
 GM_MUST_USE long gm_lexicon_add(gm_lexicon *w, const char *text, size_t n, gm_error *e);
-/* The texts as an array of `count` strings that the caller releases with each of its texts; w is empty then. */
+/* The texts as an array of `count` strings that the caller releases with each of its texts; w is empty then. NULL if
+ * memory ran out, and w is as it was. */
 GM_MUST_USE char **gm_lexicon_take(gm_lexicon *w, gm_error *e);
 
 #endif

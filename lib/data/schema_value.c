@@ -273,7 +273,9 @@ static char **copy_texts(const gm_value *v, const char *what, size_t low, size_t
             return NULL;
         }
     }
-    return gm_lexicon_take(&words, e);
+    char **texts = gm_lexicon_take(&words, e);
+    if (texts == NULL) gm_lexicon_free(&words);
+    return texts;
 }
 
 static int get_names(gm_schema *s, const gm_value *map, gm_error *e) {

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
@@ -186,44 +187,54 @@ static void on_call(int signal_number, siginfo_t *info, void *context) {
 
 /* ---- library functions ---- */
 
-/* glibc's own, under the names that it keeps for who stands before them. */
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t n);
-void *__libc_memalign(size_t alignment, size_t n);
+/* The function of that name behind this library: libc's, or a sanitizer's. */
+static void *next(const char *function) {
+    return dlsym(RTLD_NEXT, function);
+}
+
+/* Reached without a call, which a sanitizer that is not ready would get. */
+static _Thread_local bool exempt __attribute__((tls_model("initial-exec")));
 
 static bool no_memory(void) {
-    if (!strikes(MALLOC)) return false;
+    if (exempt || !strikes(MALLOC)) return false;
     errno = ENOMEM;
     return true;
 }
 
 void *malloc(size_t n) {
-    return no_memory() ? NULL : __libc_malloc(n);
+    static void *(*real)(size_t);
+    if (!real) *(void **)&real = next("malloc");
+    return no_memory() ? NULL : real(n);
 }
 
 void *calloc(size_t n, size_t size) {
-    return no_memory() ? NULL : __libc_calloc(n, size);
+    static void *(*real)(size_t, size_t);
+    if (!real) *(void **)&real = next("calloc");
+    return no_memory() ? NULL : real(n, size);
 }
 
 void *realloc(void *old, size_t n) {
-    return no_memory() ? NULL : __libc_realloc(old, n);
+    static void *(*real)(void *, size_t);
+    if (!real) *(void **)&real = next("realloc");
+    return no_memory() ? NULL : real(old, n);
 }
 
 void *aligned_alloc(size_t alignment, size_t n) {
-    return no_memory() ? NULL : __libc_memalign(alignment, n);
+    static void *(*real)(size_t, size_t);
+    if (!real) *(void **)&real = next("aligned_alloc");
+    return no_memory() ? NULL : real(alignment, n);
 }
 
 int posix_memalign(void **out, size_t alignment, size_t n) {
-    if (no_memory()) return ENOMEM;
-    *out = __libc_memalign(alignment, n);
-    return *out ? 0 : ENOMEM;
+    static int (*real)(void **, size_t, size_t);
+    if (!real) *(void **)&real = next("posix_memalign");
+    return no_memory() ? ENOMEM : real(out, alignment, n);
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *context) {
     static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     if (strikes(PTHREAD_CREATE)) return EAGAIN;
-    if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    if (!real) *(void **)&real = next("pthread_create");
     return real(thread, attributes, run, context);
 }
 
@@ -235,8 +246,18 @@ int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
         open = *set;
         sigdelset(&open, SIGSYS);
     }
-    if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_sigmask");
+    if (!real) *(void **)&real = next("pthread_sigmask");
     return real(how, set ? &open : NULL, old);
+}
+
+/* By it a sanitizer finds the stack of a thread that begins, and it does not get over a lack of memory. */
+int pthread_getattr_np(pthread_t thread, pthread_attr_t *out) {
+    static int (*real)(pthread_t, pthread_attr_t *);
+    if (!real) *(void **)&real = next("pthread_getattr_np");
+    exempt = true;
+    int number = real(thread, out);
+    exempt = false;
+    return number;
 }
 
 pid_t fork(void) {
@@ -245,7 +266,7 @@ pid_t fork(void) {
         errno = EAGAIN;
         return -1;
     }
-    if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fork");
+    if (!real) *(void **)&real = next("fork");
     return real();
 }
 
@@ -277,16 +298,41 @@ static size_t find_list(const char *text, long list[COUNT(calls)]) {
     return count;
 }
 
-/* Returns SIGSYS for the listed calls, wherever they are made but at shim_called. */
+/* Where the code of a sanitizer's runtime is, which makes calls of its own; {0, 0} if there is none. */
+typedef struct range {
+    uint64_t from, to;
+} range;
+
+static int find_runtime(struct dl_phdr_info *info, size_t size, void *out) {
+    (void)size;
+    if (!strstr(info->dlpi_name, "/libasan.so")) return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        const uint64_t from = info->dlpi_addr + p->p_vaddr;
+        if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) *(range *)out = (range){from, from + p->p_memsz};
+    }
+    return 1;
+}
+
+/* Returns SIGSYS for the listed calls, wherever they are made but at shim_called and in a sanitizer's runtime. */
 static void filter(const long *list, size_t count) {
-    struct sock_filter program[2 * COUNT(calls) + 16];
+    struct sock_filter program[2 * COUNT(calls) + 32];
     size_t n = 0;
     uint64_t from = (uint64_t)(uintptr_t)shim_called;
+    range runtime = {0, 0};
+    dl_iterate_phdr(find_runtime, &runtime);
+    if (runtime.from >> 32 != runtime.to >> 32)
+        complain("a sanitizer's runtime lies where no filter tells it (setarch -R)");
     const struct sock_filter begin[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)from, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(from >> 32), 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(from >> 32), 0, 2),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)from, 5, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(runtime.from >> 32), 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)runtime.from, 0, 2),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)runtime.to, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
     for (size_t i = 0; i < COUNT(begin); i++) program[n++] = begin[i];
