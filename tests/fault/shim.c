@@ -3,8 +3,9 @@
  *   FAULT_CALLS=write,fsync  what is counted: system calls by name, and malloc (with calloc, realloc and the aligned
  *                            ones), pthread_create, fork
  *   FAULT_AT=3               the third of them, the tool's threads taken together, goes wrong
- *   FAULT_DO=kill            the process ends before it, as by SIGKILL; `cut`: after half of it, if it writes; or the
- *                            name of an error (ENOSPC), with which it fails
+ *   FAULT_DO=kill            the process ends before it, as by SIGKILL; `cut`: after half of it, if it writes; `power`:
+ *                            and of files the disk has nothing by which they grew after their last sync; or the name of
+ *                            an error (ENOSPC), with which it fails
  *   FAULT_ON=1               it and all that follow
  *   FAULT_TOLD=FILE          made when it happens
  *   FAULT_PIECES=7           reads and writes of 1 to 7 bytes instead, this is the seed; FAULT_EINTR=read,futex: and
@@ -30,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -78,7 +80,7 @@ static const name errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"ENOMEM",
 static long counted[COUNT(calls)], interrupted[COUNT(calls)];
 static size_t counted_count, interrupted_count;
 static long fault_at, fault_error;
-static bool fault_kill, fault_cut, fault_on, pieces;
+static bool fault_kill, fault_cut, fault_power, fault_on, pieces;
 static long told_fd = -1; /* had before the tool gives up other files */
 static atomic_long seen, interruptible;
 static _Atomic uint32_t dice;
@@ -118,7 +120,7 @@ static bool strikes(long number) {
     long now = atomic_fetch_add(&seen, 1) + 1;
     if (now != fault_at && !(fault_on && now > fault_at)) return false;
     tell();
-    if (fault_kill && !fault_cut) end_process();
+    if (fault_kill && !fault_cut && !fault_power) end_process();
     return true;
 }
 
@@ -152,6 +154,53 @@ static size_t length_of(long number, const long a[6]) {
     return n;
 }
 
+/* ---- what a loss of power takes ---- */
+
+/* A file that grows, and how long it was when it was synced, or first seen. */
+typedef struct growing {
+    long fd; /* of our own: it outlives the tool's */
+    dev_t device;
+    ino_t inode;
+    off_t length;
+} growing;
+
+static growing files[16];
+static size_t file_count;
+static atomic_flag files_held = ATOMIC_FLAG_INIT;
+
+static bool grows(long number) {
+    return writes(number) || number == SYS_ftruncate || number == SYS_fallocate;
+}
+
+static bool syncs(long number) {
+    return number == SYS_fsync || number == SYS_fdatasync;
+}
+
+/* Before a write, with `synced` false; after a sync, with true. */
+static void note_file(long fd, bool synced) {
+    struct stat st;
+    if (shim_call(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) != 0 || !S_ISREG(st.st_mode)) return;
+    while (atomic_flag_test_and_set(&files_held)) continue;
+    size_t i = 0;
+    while (i < file_count && (files[i].device != st.st_dev || files[i].inode != st.st_ino)) i++;
+    if (i < file_count) {
+        if (synced) files[i].length = st.st_size;
+    } else if (i < COUNT(files)) {
+        long own = shim_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 300, 0, 0, 0);
+        files[file_count++] = (growing){own, st.st_dev, st.st_ino, st.st_size};
+    }
+    atomic_flag_clear(&files_held);
+}
+
+static void lose_power(void) {
+    struct stat st;
+    for (size_t i = 0; i < file_count; i++)
+        if (shim_call(SYS_fstat, files[i].fd, (long)&st, 0, 0, 0, 0) == 0 && st.st_size > files[i].length)
+            shim_call(SYS_ftruncate, files[i].fd, files[i].length, 0, 0, 0, 0);
+}
+
+/* ---- answers ---- */
+
 static bool can_be_interrupted(long number, const long a[6]) {
     if (!among(interrupted, interrupted_count, number)) return false;
     if (number == SYS_futex && (a[1] & FUTEX_CMD_MASK) != FUTEX_WAIT) return false;
@@ -168,13 +217,18 @@ static long answer(long number, const long a[6]) {
         atomic_store(&dice, roll);
         return in_part(number, a, 1 + (roll >> 16) % 7);
     }
-    if (!is_other(number, a) && strikes(number)) {
+    const bool other = is_other(number, a);
+    if (fault_power && !other && grows(number)) note_file(a[0], false);
+    if (!other && strikes(number)) {
         if (number == SYS_close) shim_call(number, a[0], 0, 0, 0, 0, 0); /* it closes also when it fails */
         if (!fault_kill) return -fault_error;
-        if (writes(number)) (void)in_part(number, a, length_of(number, a) / 2);
+        if (fault_cut && writes(number)) (void)in_part(number, a, length_of(number, a) / 2);
+        if (fault_power) lose_power();
         end_process();
     }
-    return shim_call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    const long result = shim_call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (fault_power && syncs(number) && result == 0) note_file(a[0], true);
+    return result;
 }
 
 static void on_call(int signal_number, siginfo_t *info, void *context) {
@@ -316,7 +370,7 @@ static int find_runtime(struct dl_phdr_info *info, size_t size, void *out) {
 
 /* Returns SIGSYS for the listed calls, wherever they are made but at shim_called and in a sanitizer's runtime. */
 static void filter(const long *list, size_t count) {
-    struct sock_filter program[2 * COUNT(calls) + 32];
+    struct sock_filter program[6 * COUNT(calls) + 16];
     size_t n = 0;
     uint64_t from = (uint64_t)(uintptr_t)shim_called;
     range runtime = {0, 0};
@@ -349,7 +403,9 @@ static void filter(const long *list, size_t count) {
 
 __attribute__((constructor)) static void begin(void) {
     static const long all_pieces[] = {SYS_read, SYS_readv, SYS_pread64, SYS_write, SYS_writev, SYS_pwrite64};
-    long trapped[COUNT(calls) + COUNT(all_pieces)];
+    static const long to_disk[] = {SYS_write,     SYS_writev, SYS_pwrite64, SYS_ftruncate,
+                                   SYS_fallocate, SYS_fsync,  SYS_fdatasync};
+    long trapped[3 * COUNT(calls)];
     const char *seed = getenv("FAULT_PIECES"), *at = getenv("FAULT_AT"), *what = getenv("FAULT_DO");
     size_t count = 0;
     counted_count = find_list(getenv("FAULT_CALLS"), counted);
@@ -369,7 +425,9 @@ __attribute__((constructor)) static void begin(void) {
     if (counted_count > 0) {
         if (!at || !what) complain("FAULT_AT and FAULT_DO are to be given");
         fault_cut = strcmp(what, "cut") == 0;
-        fault_kill = fault_cut || strcmp(what, "kill") == 0;
+        fault_power = strcmp(what, "power") == 0;
+        fault_kill = fault_cut || fault_power || strcmp(what, "kill") == 0;
+        for (size_t i = 0; fault_power && i < COUNT(to_disk); i++) trapped[count++] = to_disk[i];
         if (!fault_kill) fault_error = find(errors, COUNT(errors), what, strlen(what));
     }
     struct sigaction action = {.sa_sigaction = on_call, .sa_flags = SA_SIGINFO | SA_NODEFER};
