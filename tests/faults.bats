@@ -15,6 +15,7 @@ attack() {
 @test "each stage of a pipeline killed, stopped, cut off" { attack stages; }
 @test "a second writer, ten readers, a model that is replaced" { attack readers; }
 @test "pipelines side by side have the bits of one alone, and one of many records holds no more at its end" { attack crowd; }
+@test "a machine that goes down: a torn model is refused with the command that restores it, and the checkpoint is whole" { attack pages; }
 @test "full disks: outputs, models, checkpoints, logs" { attack full; }
 
 @test "tools are built against overflows: fixed tables, no fixed addresses, guarded stacks" {

@@ -83,14 +83,22 @@ static bool fillings_fit(const gm_model *m) {
     }
 }
 
+static int fail_control(gm_error *e) {
+    return gm_fail(e, "is damaged: its control page cannot be");
+}
+
 static int check_control(const gm_model *m, gm_error *e) {
+    bool good = gm_model_view(m).step <= GM_STEP_MAX && m->control->boot[sizeof m->control->boot - 1] == '\0' &&
+                m->control->blas[sizeof m->control->blas - 1] == '\0';
+    return good ? 0 : fail_control(e);
+}
+
+/* The control page names a slot that can be the current one. */
+static bool slots_fit(const gm_model *m) {
     gm_view view = gm_model_view(m);
     bool slot = view.params == gm_slot_blocks(m->slots[1]);
-    bool good = view.step <= GM_STEP_MAX && view.word <= INT64_MAX && view.updates <= INT64_MAX &&
-                view.pending <= INT64_MAX && (view.word & 1) == slot && fillings_fit(m) &&
-                m->control->boot[sizeof m->control->boot - 1] == '\0' &&
-                m->control->blas[sizeof m->control->blas - 1] == '\0';
-    return good ? 0 : gm_fail(e, "is damaged: its control page cannot be");
+    return view.word <= INT64_MAX && view.updates <= INT64_MAX && view.pending <= INT64_MAX &&
+           (view.word & 1) == slot && fillings_fit(m);
 }
 
 static bool same_boot(const gm_model *m) {
@@ -109,9 +117,9 @@ static bool is_sealed(const gm_model *m, uint64_t word) {
  * from another boot is only if the current slot is the one that was settled, bit for bit. The clean flag proves nothing
  * here: the page that holds it may have reached the disk before the slots that changed after it, or not at all. */
 static int check_crash(const gm_model *m, gm_error *e) {
-    if (same_boot(m)) return 0;
+    if (same_boot(m)) return slots_fit(m) ? 0 : fail_control(e);
     uint64_t word = atomic_load(&m->control->word);
-    if (is_sealed(m, word)) return 0;
+    if (is_sealed(m, word) && slots_fit(m)) return 0;
     /* A writer that began while the checksum was taken wrote this boot's id first. */
     if (same_boot(m)) return 0;
     return gm_fail(e,
