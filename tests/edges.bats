@@ -218,3 +218,21 @@ status 1"
     [[ $(gm-show --json nan.gmt) == *'"min":null,"max":null,"mean":null,"not_finite":1'* ]]
     [[ $(gm-show nan.gmt) == *"(1 not finite)"* ]]
 }
+
+@test "a tool that waits, for input or for a step, ends when nobody reads its output" {
+    gm-init --force -o W.gm --data iris.csv features dense:1 >/dev/null
+    gm-batch --train W.gm -n 2 iris.csv >two.gmt
+    mkfifo in
+    sleep 60 >in &
+    for command in "gm-forward -m W.gm" "gm-noise --dim 2" "gm-grad -m W.gm --loss l2()"; do
+        (timeout 20 $command <in || echo $? >status) | true
+        gm_assert_equal "$(cat status)" 141 # SIGPIPE
+    done
+    # gm-step settles its model and says so
+    (timeout 20 gm-step -m W.gm <in 2>err.txt || echo $? >status) | true
+    gm_assert_equal "$(cat status) $(cat err.txt)" "1 gm-step: standard input: record 0: nobody reads standard output any more"
+    kill %1
+    # the second record waits for a gm-step that is not there
+    (GM_WAIT_SECONDS=60 timeout 20 gm-forward -m W.gm <two.gmt || echo $? >status) | head -c 10 >/dev/null
+    gm_assert_equal "$(cat status)" 141
+}

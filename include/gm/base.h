@@ -58,4 +58,10 @@ GM_MUST_USE int gm_open(const char *path, int flags);
 GM_MUST_USE int gm_write_all(int fd, const void *bytes, size_t n);
 GM_MUST_USE long gm_read_all(int fd, void *bytes, size_t n);
 
+/* True for a pipe that nobody reads any more: a write would fail. gm_fail_broken_pipe does what that write would do:
+ * SIGPIPE, and if that is ignored -1 and a message. So a tool that waits, for input or for a step, ends as soon as its
+ * output has become useless, and so do the ones before it. */
+bool gm_pipe_is_broken(int fd);
+GM_MUST_USE int gm_fail_broken_pipe(gm_error *e);
+
 #endif

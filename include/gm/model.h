@@ -77,8 +77,9 @@ GM_MUST_USE int gm_model_predictor(gm_model *m, gm_state *state, gm_error *e);
 const float *gm_model_predicting(const gm_model *m, const gm_view *view);
 
 /* Waits until the model's step is at least `step`. Fails after a few seconds (GM_WAIT_SECONDS in the environment,
- * default 5) without a writer, saying which gm-step is missing. */
-GM_MUST_USE int gm_model_wait(gm_model *m, uint64_t step, gm_error *e);
+ * default 5) without a writer, or one second after a writer that was there is gone, saying which gm-step is missing;
+ * and when nobody reads `output` any more (gm_pipe_is_broken; -1: none is watched). */
+GM_MUST_USE int gm_model_wait(gm_model *m, uint64_t step, int output, gm_error *e);
 
 /* The writer. gm_model_lock takes the writer's lock (released by gm_model_close or the end of the process) and maps the
  * file to write. */

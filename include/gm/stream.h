@@ -18,6 +18,9 @@ typedef struct gm_writer gm_writer;
 GM_MUST_USE gm_reader *gm_reader_new(int fd, const char *name, size_t max_tensor, gm_error *e);
 void gm_reader_free(gm_reader *r);
 
+/* While the reader waits for input it watches `output` too, if that is a pipe (gm_pipe_is_broken). */
+void gm_reader_watch(gm_reader *r, int output);
+
 /* Reads the next record into `record` (cleared first). 1: a record is there; 0: the stream ended with its end
  * record; -1: it did not, or is broken. An end record that is followed by more records (cat a b) goes on. */
 GM_MUST_USE int gm_reader_next(gm_reader *r, gm_record *record, gm_error *e);

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,4 +316,14 @@ long gm_read_all(int fd, void *bytes, size_t n) {
         had += (size_t)got;
     }
     return (long)had;
+}
+
+bool gm_pipe_is_broken(int fd) {
+    struct pollfd output = {.fd = fd};
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+}
+
+int gm_fail_broken_pipe(gm_error *e) {
+    (void)raise(SIGPIPE);
+    return gm_fail(e, "nobody reads standard output any more");
 }

@@ -85,6 +85,8 @@ struct gm_model {
     gm_model_spec spec;
     gm_control *control;
     gm_slot *slots[2];
+    uint64_t opened_at; /* step */
+    bool had_writer;    /* one was seen since then */
     bool writer, filling, sync_failed;
     bool hurried[2]; /* a reader kept this slot too long: do not wait for it again until it let go */
 };

@@ -154,6 +154,7 @@ static int open_all(gm_model *m, gm_error *e) {
         map_file(m, e) != 0 || check_control(m, e) != 0) {
         return -1;
     }
+    m->opened_at = gm_model_step(m);
     return check_crash(m, e) == 0 ? check_settled(m, e) : -1;
 }
 

@@ -9,9 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPIN_NANOSECONDS 20000      /* a sleep and a wake cost about that much */
-#define SLEEP_NANOSECONDS 100000000 /* then look whether the writer is still there */
-#define WAIT_SECONDS 5
+#define SPIN_NANOSECONDS 20000                /* a sleep and a wake cost about that much */
+#define SLEEP_NANOSECONDS 100000000           /* then look whether the writer is still there */
+#define WAIT_SECONDS 5                        /* for a writer that is yet to come */
+#define GONE_NANOSECONDS UINT64_C(1000000000) /* for one that was there: in a pipeline it does not come again */
 
 static uint64_t now(void) {
     struct timespec t;
@@ -60,7 +61,7 @@ static int nobody_comes(const gm_model *m, uint64_t step, gm_error *e) {
                    m->path, gm_model_step(m), step, m->path);
 }
 
-int gm_model_wait(gm_model *m, uint64_t step, gm_error *e) {
+int gm_model_wait(gm_model *m, uint64_t step, int output, gm_error *e) {
     if (gm_model_step(m) >= step) return 0;
     uint64_t limit = 0;
     if (patience(&limit, e) != 0) return -1;
@@ -71,10 +72,14 @@ int gm_model_wait(gm_model *m, uint64_t step, gm_error *e) {
     if (spin(m, step)) return 0;
     uint64_t seen = now(); /* when a writer was last known to be there */
     while (!sleep_until(m, step)) {
-        if (gm_ofd_held(m->fd, GM_LOCK_WRITER))
+        if (output >= 0 && gm_pipe_is_broken(output)) return gm_fail_broken_pipe(e);
+        if (gm_model_step(m) != m->opened_at) m->had_writer = true;
+        if (gm_ofd_held(m->fd, GM_LOCK_WRITER)) {
+            m->had_writer = true;
             seen = now();
-        else if (now() - seen >= limit)
+        } else if (now() - seen >= (m->had_writer && limit > GONE_NANOSECONDS ? GONE_NANOSECONDS : limit)) {
             break;
+        }
     }
     /* The last writer may have published between the sleep and its end. */
     return gm_model_step(m) >= step ? 0 : nobody_comes(m, step, e);

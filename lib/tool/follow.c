@@ -2,6 +2,7 @@
 #include "gm/filter.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 int gm_follow_open(gm_follow *f, const char *path, bool frozen, gm_error *e) {
     *f = (gm_follow){.frozen = frozen};
@@ -56,7 +57,7 @@ const float *gm_follow_params(gm_follow *f, const gm_record *r, uint64_t *step, 
     if (f->frozen || !r->has_step) return follow_copy(f, step, e);
     if (wanted_step(f, r, step, e) != 0 || first_record(f, *step, e) != 0) return NULL;
     f->copied = false;
-    if (gm_model_wait(f->model, *step, e) != 0) return NULL;
+    if (gm_model_wait(f->model, *step, STDOUT_FILENO, e) != 0) return NULL;
     if (gm_model_view_at(f->model, *step, &f->view))
         return f->predicts ? gm_model_predicting(f->model, &f->view) : f->view.params;
     gm_fail(e,

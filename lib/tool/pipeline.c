@@ -44,6 +44,7 @@ static int line_open(line *l, gm_error *e) {
         if (gm_level_for(STDOUT_FILENO, &level, e) != 0) return -1;
         l->writer = gm_writer_new(STDOUT_FILENO, "standard output", level, e);
         if (!l->writer) return -1;
+        if (l->reader) gm_reader_watch(l->reader, STDOUT_FILENO);
     }
     return 0;
 }

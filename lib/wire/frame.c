@@ -53,9 +53,19 @@ static int fail_cut(gm_source *s, gm_error *e) {
     return gm_fail(e, "cut off");
 }
 
+/* Returns when there is input, or -1 when nobody reads the output that is watched. */
+static int wait_for_input(const gm_source *s, gm_error *e) {
+    struct pollfd both[2] = {{.fd = s->fd, .events = POLLIN}, {.fd = s->watched}};
+    if (s->watched < 0) return 0;
+    while (poll(both, 2, -1) < 0)
+        if (errno != EINTR) return gm_fail_errno(e, "cannot read");
+    return both[1].revents & POLLERR ? gm_fail_broken_pipe(e) : 0;
+}
+
 /* Reads into `count` buffers; 0 at the end of the input. */
 static ssize_t read_some(gm_source *s, const struct iovec *buffers, int count, gm_error *e) {
     for (;;) {
+        if (wait_for_input(s, e) != 0) return -1;
         ssize_t got = readv(s->fd, buffers, count);
         if (got >= 0) return got;
         if (!may_retry(s->fd, POLLIN)) return gm_fail_errno(e, "cannot read");
@@ -99,7 +109,7 @@ static void enlarge_pipe(int fd) {
 }
 
 int gm_source_open(gm_source *s, int fd, gm_error *e) {
-    *s = (gm_source){.fd = fd, .framing = GM_FRAME_RAW};
+    *s = (gm_source){.fd = fd, .watched = -1, .framing = GM_FRAME_RAW};
     s->zstd = calloc(1, sizeof *s->zstd);
     s->input = malloc(INPUT_SIZE);
     if (s->zstd) {

@@ -41,6 +41,11 @@ void gm_reader_free(gm_reader *r) {
     free(r);
 }
 
+void gm_reader_watch(gm_reader *r, int output) {
+    struct stat st;
+    r->source.watched = fstat(output, &st) == 0 && S_ISFIFO(st.st_mode) ? output : -1;
+}
+
 uint64_t gm_reader_records(const gm_reader *r) {
     return r->total;
 }

@@ -22,7 +22,7 @@ typedef struct gm_source {
     bool foreign;  /* the last failure: what follows is neither frame nor map */
     gm_framing framing;
     /* Input from the descriptor; raw and stored content is read where it lies here. */
-    int fd;
+    int fd, watched; /* -1: no output is watched */
     unsigned char *input;
     size_t position, length;
     /* The frame that is being read. */

@@ -15,7 +15,7 @@ MODEL_MAGIC = b"gm-model"
 # A build under sanitizers: its runtime comes behind the shim, and what it finds is told by a status of its own.
 SANITIZED = bool(os.environ.get("GM_SANITIZED"))
 SANITIZERS = {"ASAN_OPTIONS": "verify_asan_link_order=0:allocator_may_return_null=1:symbolize=0:exitcode=23"} if SANITIZED else {}
-PLAIN = {**os.environ, "LC_ALL": "C", "GM_LEVEL": "3", "GM_WAIT_SECONDS": "1", **SANITIZERS, "PATH": f"{BIN}:{os.environ['PATH']}"}
+PLAIN = {**os.environ, "LC_ALL": "C", "GM_LEVEL": "3", **SANITIZERS, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 IRIS = "--data iris.csv --label species"
 INIT_G = f"gm-init -o G.gm -s 1 {IRIS} --scale range:-1,1 4 dense:8:leaky dense:features:tanh"

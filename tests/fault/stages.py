@@ -9,6 +9,7 @@ import time
 from common import PLAIN, Failure, content_of, good, require, run, step_of
 
 PATIENCE = 20  # seconds for what takes a moment on a machine that does nothing else
+LIMIT = 2  # seconds in which a pipeline ends that lost a stage, on such a machine
 
 
 class Pipeline:
@@ -184,11 +185,19 @@ def each_stage(place, pipeline, steps, harm):
     return f"{len(attacked.commands)} stages"
 
 
-def killed(attacked, i):
+def killed(limit):
+    """Within so many seconds all of it has ended."""
+    def harm(attacked, i):
+        kill_one(attacked, i, limit)
+
+    return harm
+
+
+def kill_one(attacked, i, limit):
     running = attacked.start()
     attacked.begun(running, 5)
     running.stages[i].kill()
-    statuses = running.wait(PATIENCE)
+    statuses = running.wait(limit)
     if not any(statuses):
         raise TooLate
     require(statuses[i] == -signal.SIGKILL, f"ends otherwise: {statuses}: {running.messages}")
@@ -211,12 +220,12 @@ def stopped(seconds):
     return harm
 
 
-def cut(after):
+def cut(after, limit):
     def harm(attacked, i):
         if i + 1 == len(attacked.commands):
             return  # it writes nothing
         running = attacked.start(cut=(i, after))
-        statuses = running.wait()
+        statuses = running.wait(limit)
         require(any(statuses[i + 2 :]), f"nobody noticed: {statuses}")
         attacked.look()
 

@@ -642,7 +642,7 @@ static void copies_under_fire(const char *path, bool whole, uint64_t steps, int 
     size_t floats = floats_of(gm_model_spec_of(m));
     gm_state state = {.blocks = malloc(floats * sizeof(float))};
     pid_t child = fork_writer(path, whole);
-    CHECK(gm_model_wait(m, 1, &e) == 0);
+    CHECK(gm_model_wait(m, 1, -1, &e) == 0);
     int copies = 0;
     double start = seconds();
     uint64_t last = 0;
@@ -709,7 +709,7 @@ static void test_stopped_reader(void) {
 static void test_wait(void) {
     create_new("a.gm", 5);
     gm_model *m = open_or_die("a.gm", false);
-    CHECK(gm_model_wait(m, 0, &e) == 0 && gm_model_wait(m, 5, &e) == 0);
+    CHECK(gm_model_wait(m, 0, -1, &e) == 0 && gm_model_wait(m, 5, -1, &e) == 0);
     pid_t child = fork_clean();
     if (child == 0) {
         gm_model *w = gm_model_open("a.gm", &e);
@@ -719,7 +719,7 @@ static void test_wait(void) {
         gm_model_skip(w);
         _exit(0);
     }
-    CHECK(gm_model_wait(m, 7, &e) == 0 && gm_model_step(m) == 7);
+    CHECK(gm_model_wait(m, 7, -1, &e) == 0 && gm_model_step(m) == 7);
     CHECK(succeeded(child));
     gm_model_close(m);
 }
@@ -735,7 +735,7 @@ static void test_lockstep(void) {
     double start = seconds();
     bool good = true;
     for (uint64_t k = 0; k < ROUNDS && good; k++) {
-        good = gm_model_wait(other, child ? k : k + 1, &e) == 0;
+        good = gm_model_wait(other, child ? k : k + 1, -1, &e) == 0;
         gm_view view = gm_model_view(other);
         good = good && filled(view.params, floats, view.step) && gm_model_view_holds(other, &view);
         train(mine);
@@ -753,24 +753,24 @@ static void test_wait_without_writer(void) {
     gm_model *m = open_or_die("G.gm", false);
     setenv("GM_WAIT_SECONDS", "1", 1);
     double start = seconds();
-    CHECK(gm_model_wait(m, 41, &e) == -1);
+    CHECK(gm_model_wait(m, 41, -1, &e) == -1);
     CHECK(seconds() - start > 0.9 && seconds() - start < 3);
     CHECK_TEXT(e.text, "G.gm: is at step 40, and no gm-step that could bring it to step 41 runs "
                        "(is `gm-step -m G.gm` in the pipeline?)");
     CHECK(!e.usage);
     setenv("GM_WAIT_SECONDS", "0", 1);
-    CHECK(gm_model_wait(m, 41, &e) == -1);
+    CHECK(gm_model_wait(m, 41, -1, &e) == -1);
     setenv("GM_WAIT_SECONDS", "soon", 1);
-    CHECK(gm_model_wait(m, 41, &e) == -1 && says("GM_WAIT_SECONDS is 'soon'") && e.usage);
-    CHECK(gm_model_wait(m, 40, &e) == 0);
+    CHECK(gm_model_wait(m, 41, -1, &e) == -1 && says("GM_WAIT_SECONDS is 'soon'") && e.usage);
+    CHECK(gm_model_wait(m, 40, -1, &e) == 0);
     setenv("GM_WAIT_SECONDS", "0", 1);
     gm_model_spec spec = make_spec("sgd");
     CHECK(create("G.gm", &spec, 0, true) == 0);
-    CHECK(gm_model_wait(m, 41, &e) == -1 && says("was replaced"));
+    CHECK(gm_model_wait(m, 41, -1, &e) == -1 && says("was replaced"));
     gm_model_spec_free(&spec);
     gm_model_close(m);
     m = open_or_die("G.gm", true);
-    CHECK(gm_model_wait(m, 1, &e) == -1 && says("its writer itself waits"));
+    CHECK(gm_model_wait(m, 1, -1, &e) == -1 && says("its writer itself waits"));
     gm_model_close(m);
     unsetenv("GM_WAIT_SECONDS");
 }
@@ -783,7 +783,7 @@ static void test_wait_for_slow_writer(void) {
     if (child == 0) {
         setenv("GM_WAIT_SECONDS", "0", 1);
         gm_model *r = gm_model_open("a.gm", &e);
-        _exit(!(r && gm_model_wait(r, 1, &e) == 0));
+        _exit(!(r && gm_model_wait(r, 1, -1, &e) == 0));
     }
     usleep(400000);
     train(w);
