@@ -325,7 +325,11 @@ P
     train 12 --allow-drift
     gm_assert_equal "$(gm-show --step D.gm)" 12
     gm-show D.gm | grep -q Prescott
-    # and is then the one that the run goes on with
+    # and is then the one that the run goes on with, also from a checkpoint
+    gm-save -o D.gmt D.gm
+    gm-init --force -o D.gm --from D.gmt >/dev/null
+    OPENBLAS_CORETYPE=Haswell run ! train 15
+    [[ $output == *"gm-step: record 0: D.gm was trained with OpenBLAS "*" Prescott, and"* ]]
     train 15
     gm_assert_equal "$(gm-show --step D.gm)" 15
 }

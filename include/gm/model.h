@@ -27,6 +27,8 @@ void gm_model_spec_free(gm_model_spec *spec);
 GM_MUST_USE int gm_model_name_from(const char *path, char name[GM_NAME_MAX + 1], gm_error *e);
 GM_MUST_USE int gm_model_name_check(const char *name, gm_error *e);
 
+#define GM_BLAS_NOTE 64
+
 /* What a model is at some step: blocks of net->block floats: parameters first, then the optimizer's blocks. */
 typedef struct gm_state {
     uint64_t step;              /* training steps done */
@@ -34,6 +36,7 @@ typedef struct gm_state {
     uint64_t pending;           /* gradients accumulated since the last update */
     float *blocks;              /* (1 + gm_optim_blocks) * net->block floats */
     gm_calibration calibration; /* as gm_model_calibration gives it for `step` */
+    char blas[GM_BLAS_NOTE];    /* gm_blas_text of the gradients that trained it, cut to fit; "" if none did */
 } gm_state;
 
 /* Floats in gm_state.blocks; false if that overflows. */

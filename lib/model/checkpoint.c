@@ -52,6 +52,7 @@ int gm_checkpoint_fill(gm_record *r, const gm_model_spec *spec, const gm_state *
         failed = gm_map_set(info, "updates", gm_value_int((int64_t)state->updates)) != 0 ||
                  gm_map_set(info, "pending", gm_value_int((int64_t)state->pending)) != 0;
     }
+    if (!failed && provenance && state->blas[0] != '\0') failed = gm_map_set(info, "blas", gm_value_text(state->blas));
     if (!failed && state->calibration.kind != GM_UNCALIBRATED)
         failed = gm_map_set(info, "calibration", gm_calibration_value(&state->calibration, e));
     return failed ? gm_fail(e, "out of memory") : 0;
@@ -121,6 +122,10 @@ static int take_state(gm_record *r, const gm_model_spec *spec, gm_state *state, 
     state->step = r->has_step ? r->step : 0;
     state->updates = (uint64_t)updates;
     state->pending = (uint64_t)pending;
+    const char *blas = gm_map_text(r->info, "blas", "");
+    if (strlen(blas) >= sizeof state->blas)
+        return gm_fail(e, "info.blas is longer than %zu bytes", sizeof state->blas - 1);
+    memcpy(state->blas, blas, strlen(blas) + 1);
     const gm_value *calibration = gm_map_get(r->info, "calibration");
     /* Counts without their state: it was dropped on the way, and the average with it, which made the scores. */
     bool dropped = !whole && gm_optim_averages(&spec->optim) && gm_map_get(r->info, "updates") != NULL;

@@ -111,6 +111,7 @@ static int write_control(const draft *d, const gm_layout *l, const gm_state *sta
     const gm_calibration *c = &state->calibration;
     if (c->kind != GM_UNCALIBRATED && c->step == state->step) gm_calibration_keep(&control, c);
     gm_boot_id(control.boot);
+    memcpy(control.blas, state->blas, sizeof control.blas);
     return write_at(d, l->header_bytes, &control, sizeof control, e);
 }
 

@@ -49,7 +49,7 @@ typedef struct gm_control {
     _Atomic uint32_t pid;   /* who took the writer's lock last */
     uint32_t zero;
     char boot[40]; /* boot id of the machine at that time */
-    char blas[64];
+    char blas[GM_BLAS_NOTE];
     gm_kept_calibration calibrations[2];
 } gm_control;
 

@@ -95,6 +95,7 @@ static bool copy_view(const gm_model *m, const gm_view *view, what_blocks what, 
     state->step = view->step;
     state->updates = view->updates;
     state->pending = view->pending;
+    memcpy(state->blas, m->control->blas, sizeof state->blas);
     state->calibration = gm_model_calibration(m, view->step);
     return true;
 }
