@@ -236,3 +236,31 @@ status 1"
     (GM_WAIT_SECONDS=60 timeout 20 gm-forward -m W.gm <two.gmt || echo $? >status) | head -c 10 >/dev/null
     gm_assert_equal "$(cat status)" 141
 }
+
+@test "files are as private as umask says, and what lies under a temporary name is not written to" {
+    (
+        umask 077
+        gm-init -o P.gm --data iris.csv features dense:1 >/dev/null
+        gm-batch -b 10 -n 4 --train P.gm iris.csv | gm-grad -m P.gm --loss 'mse(x,1)' | gm-step -m P.gm --checkpoint P.gmt:1 | gm-log -q -o P.csv
+        gm-save -o Q.gmt P.gm
+        gm-init -o G.gm 4 dense:4 >/dev/null
+        gm-sample -m G.gm -n 4 --png P.png --shape 2x2
+    )
+    gm_assert_equal "$(stat -c '%a' P.gm G.gm P.gmt P.csv Q.gmt P.png | sort -u)" 600
+    # a hard link, of which a killed process's temporary file is not to be told apart by its name
+    echo precious >victim
+    ln victim R.gmt.tmp
+    gm-save -o R.gmt P.gm
+    gm_assert_equal "$(cat victim)" precious
+    cmp Q.gmt R.gmt
+    # a symbolic link is not followed
+    ln -s victim R.gmt.tmp
+    gm_assert_fails 1 "R.gmt.tmp: cannot create" gm-save -o R.gmt P.gm
+    gm_assert_equal "$(cat victim)" precious
+    # one that was open to all
+    rm R.gmt.tmp R.gmt
+    touch R.gmt.tmp
+    chmod 666 R.gmt.tmp
+    (umask 077 && gm-save -o R.gmt P.gm)
+    gm_assert_equal "$(stat -c %a R.gmt)" 600
+}

@@ -11,33 +11,44 @@
 
 #define SUFFIX ".tmp"
 
-/* A temporary file of another writer that was killed is taken over; one of a writer that lives is not: whoever holds
- * the lock, and finds the file still under its name, has it. */
+/* 1 if the file is still the one of that name, 0 if not, -1 if nothing can be known. */
+static int is_named(int fd, const char *path, gm_error *e) {
+    struct stat ours, named;
+    if (fstat(fd, &ours) != 0) return gm_fail_errno(e, "%s: cannot create", path);
+    if (lstat(path, &named) != 0) return errno == ENOENT ? 0 : gm_fail_errno(e, "%s: cannot create", path);
+    return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* Removes the temporary file of a writer that was killed; one of a writer that lives is not ours: whoever holds the
+ * lock, and finds the file still under its name, has it. 0 if the name is free, or may be by now. */
+static int remove_stale(const char *path, gm_error *e) {
+    int fd = gm_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK), named = 0;
+    if (fd < 0) return errno == ENOENT ? 0 : gm_fail_errno(e, "%s: cannot create", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        named = gm_fail(e, "%s: another process is writing this file", path);
+    else
+        named = is_named(fd, path, e);
+    if (named == 1 && unlink(path) != 0 && errno != ENOENT)
+        named = gm_fail_errno(e, "%s: cannot remove what a killed process left there", path);
+    close(fd);
+    return named < 0 ? -1 : 0;
+}
+
+/* Always a new file: what lies there may be linked to another one, be somebody else's, or open to others. */
 static int take_temporary(const char *path, gm_error *e) {
     for (;;) {
-        struct stat ours, named;
-        int fd = gm_open(path, O_RDWR | O_CREAT | O_NOFOLLOW);
-        if (fd < 0) return gm_fail_errno(e, "%s: cannot create", path);
-        if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-            close(fd);
-            return gm_fail(e, "%s: another process is writing this file", path);
+        int fd = gm_open(path, O_RDWR | O_CREAT | O_EXCL);
+        if (fd < 0 && errno != EEXIST) return gm_fail_errno(e, "%s: cannot create", path);
+        if (fd < 0) {
+            if (remove_stale(path, e) != 0) return -1;
+            continue;
         }
-        if (fstat(fd, &ours) != 0) {
-            gm_fail_errno(e, "%s: cannot create", path);
-            close(fd);
-            return -1;
-        }
-        bool same = lstat(path, &named) == 0 && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
-        int failed;
-        do failed = same ? ftruncate(fd, 0) : 0;
-        while (failed && errno == EINTR);
-        if (same && !failed) return fd;
-        if (same) {
-            gm_fail_errno(e, "%s: cannot truncate", path);
-            unlink(path);
-        }
+        /* a file system without locks gives none to anybody */
+        bool taken = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        int named = taken ? 0 : is_named(fd, path, e);
+        if (named == 1) return fd;
         close(fd);
-        if (same) return -1;
+        if (named < 0) return -1;
     }
 }
 
