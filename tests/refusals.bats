@@ -14,15 +14,16 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
 }
 
-# Becomes a command that gets no more than 64 MB of memory and 20 s of a processor: what allocates by the sizes that a stream
+# Becomes a command that gets no more than 64 MB of memory and 2 s of a processor: what allocates by the sizes that a stream
 # claims fails with another message. AddressSanitizer reserves terabytes, so there its own limits hold.
 little() { # COMMAND...
     if [ -n "${GM_SANITIZED:-}" ]; then
         export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}max_allocation_size_mb=64:hard_rss_limit_mb=400
+        ulimit -t 20
     else
         ulimit -v 65536
+        ulimit -t 2
     fi
-    ulimit -t 20
     exec "$@"
 }
 
