@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
     const size_t count = data[0] == 0 ? 1 : 2;
     const size_t first = count == 1 || data[0] > size - 1 ? size - 1 : data[0];
-    const int pictures = fuzz_file(data + 1, first), labels = fuzz_file(data + 1 + first, size - 1 - first);
+    const int pictures = fuzz_file(0, data + 1, first), labels = fuzz_file(1, data + 1 + first, size - 1 - first);
     snprintf(paths[0], sizeof paths[0], "/proc/self/fd/%d", pictures);
     snprintf(paths[1], sizeof paths[1], "/proc/self/fd/%d", labels);
     gm_schema *s = gm_schema_scan(
@@ -49,7 +49,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         gm_value_free(v);
     }
     gm_schema_free(s);
-    close(pictures);
-    close(labels);
     return 0;
 }
