@@ -127,12 +127,14 @@ torture: test-packages
 	@GM_BUILD=$(abspath $(BUILD)) tests/fault/run
 	@GM_BUILD=$(abspath $(BUILD))-sanitize GM_SANITIZED=1 tests/fault/run failures
 
-# Searches for SECONDS with each of tests/fuzz, by coverage, under the same sanitizers.
+# Searches with each of tests/fuzz, by coverage, under the same sanitizers: for SECONDS, or RUNS executions, drawn from SEED.
 SECONDS ?= 60
+RUNS    ?=
+SEED    ?= 0
 fuzz: fuzz-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-fuzz CC=clang OPT='-O1 -g' HARDEN= FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
 		CFLAGS='-Werror -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
-	@GM_BUILD=$(abspath $(BUILD))-fuzz tests/fuzz/run $(SECONDS)
+	@GM_BUILD=$(abspath $(BUILD))-fuzz SEED=$(SEED) tests/fuzz/run $(if $(RUNS),runs $(RUNS),seconds $(SECONDS))
 
 lint: lint-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint CFLAGS=-Werror build units benches

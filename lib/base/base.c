@@ -274,7 +274,8 @@ const char *gm_did_you_mean(const char *word, const char *const *words) {
     if (n > WORD_MAX) return NULL;
     for (; *words; words++) {
         size_t m = strlen(*words);
-        if (m > WORD_MAX) continue;
+        /* as many changes at least as one of them is longer */
+        if (m > WORD_MAX || (m > n ? m - n : n - m) >= best) continue;
         size_t distance = word_distance(word, n, *words, m);
         if (distance < best && 2 * distance < n) {
             best = distance;

@@ -147,7 +147,7 @@ static int open_file(idx_file *f, const char *path, int fd, gm_error *e) {
         close(fd);
         return gm_fail(e, "%s: out of memory", f->name);
     }
-    gzbuffer(f->file, 1u << 17);
+    gzbuffer(f->file, 1u << 15);
     return read_head(f, e);
 }
 

@@ -83,7 +83,8 @@ static int open_csv(gm_rows *d, gm_error *e) {
 }
 
 static int open_stream(gm_rows *d, gm_error *e) {
-    d->reader = gm_reader_new(d->fd, d->name, d->choice.max_tensor, e);
+    if (d->record == NULL) d->record = gm_record_new(e);
+    d->reader = d->record != NULL ? gm_reader_new(d->fd, d->name, d->choice.max_tensor, e) : NULL;
     return d->reader != NULL ? 0 : -1;
 }
 
@@ -428,8 +429,7 @@ gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *sc
     d->need_label = choice->need_label;
     d->folds.fold = choice->fold;
     d->encoder.schema = schema;
-    d->record = gm_record_new(e);
-    if (d->record == NULL || copy_files(d, files, file_count, e) < 0 || open_first(d, e) < 0) {
+    if (copy_files(d, files, file_count, e) < 0 || open_first(d, e) < 0) {
         gm_rows_close(d);
         return NULL;
     }

@@ -63,19 +63,20 @@ static int parse_size(const char *text, gm_words words, const char *what, size_t
 
 /* ---- the input ---- */
 
-/* "20", "features", "classes", or as model files keep it "features=64". */
-static int parse_part(char *text, gm_words words, gm_part *part, gm_error *e) {
+/* "20", "features", "classes", or as model files keep it "features=64", which the parts behind it must agree with. */
+static int parse_part(char *text, gm_words *words, gm_part *part, gm_error *e) {
     char *given = strchr(text, '=');
     if (given) *given++ = '\0';
     long word = find_word(text, word_texts);
     part->kind = word < 0 ? GM_PART_NUMBERS : word == 0 ? GM_PART_FEATURES : GM_PART_CLASSES;
-    if (!given) return parse_size(text, words, "columns", &part->columns, e);
+    if (!given) return parse_size(text, *words, "columns", &part->columns, e);
     char hint[FIELD_MAX];
     if (word < 0) return gm_fail_usage(e, "unknown word '%s'%s", text, proposal(text, word_texts, hint));
     if (!gm_parse_size(given, 1, GM_UNITS_MAX, &part->columns))
         return gm_fail_usage(e, "%s must be 1 to %zu, not '%s'", text, GM_UNITS_MAX, given);
-    size_t known = word == 0 ? words.features : words.classes;
-    if (known && known != part->columns) return gm_fail_usage(e, "the data have %zu %s, not %s", known, text, given);
+    size_t *known = word == 0 ? &words->features : &words->classes;
+    if (*known && *known != part->columns) return gm_fail_usage(e, "the data have %zu %s, not %s", *known, text, given);
+    *known = part->columns;
     return 0;
 }
 
@@ -112,7 +113,7 @@ static int parse_parts(gm_net *net, const char *input, gm_words words, gm_error 
         return gm_fail_usage(e, "at most %d parts, each a number or a word, are joined by '+'", GM_PARTS_MAX);
     net->part_count = (size_t)count;
     for (size_t i = 0; i < net->part_count; i++) {
-        if (parse_part(fields[i], words, &net->parts[i], e)) return -1;
+        if (parse_part(fields[i], &words, &net->parts[i], e)) return -1;
         net->columns += net->parts[i].columns;
     }
     net->inputs = net->pack * net->columns; /* far from overflow */

@@ -20,9 +20,10 @@
 #include <zstd_errors.h>
 
 #define BLOCK ((size_t)128 << 10)        /* Block_Maximum_Size */
-#define INPUT_SIZE (BLOCK + 4096)        /* a whole compressed block and its header */
+#define ZSTD_INPUT (BLOCK + 4096)        /* a whole compressed block and its header */
 #define PIPE_SIZE (512 << 10)            /* a pipe of 1 MiB leaves the processor's cache: a tenth slower */
 #define SMALL_READ ((size_t)32 << 10)    /* what is read at once when content is used where it lies */
+#define INPUT_SIZE (SMALL_READ + 4096)   /* and what was there already, at most a frame's header */
 #define READ_AHEAD ((size_t)4096)        /* what may come along behind data that is read straight to its place */
 #define SKIPPABLE_MAX ((size_t)16 << 20) /* bytes of skippable frames in a row */
 #define WINDOW_LOG_MAX 23                /* 8 MiB */
@@ -112,21 +113,25 @@ int gm_source_open(gm_source *s, int fd, gm_error *e) {
     *s = (gm_source){.fd = fd, .watched = -1, .framing = GM_FRAME_RAW};
     s->zstd = calloc(1, sizeof *s->zstd);
     s->input = malloc(INPUT_SIZE);
-    if (s->zstd) {
-        s->zstd->context = ZSTD_createDCtx();
-        s->zstd->hash = XXH64_createState();
-    }
-    if (!s->input || !s->zstd || !s->zstd->context || !s->zstd->hash) {
+    if (s->zstd) s->zstd->hash = XXH64_createState();
+    if (!s->input || !s->zstd || !s->zstd->hash) {
         gm_source_close(s);
         return gm_fail(e, "out of memory");
     }
-    size_t status = ZSTD_DCtx_setParameter(s->zstd->context, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-    if (ZSTD_isError(status)) {
-        gm_source_close(s);
-        return gm_fail(e, "zstd: %s", ZSTD_getErrorName(status));
-    }
     enlarge_pipe(fd);
     return 0;
+}
+
+/* What only compressed frames need, which pipes seldom see. */
+static int prepare_zstd(gm_source *s, gm_error *e) {
+    if (s->zstd->context) return 0;
+    unsigned char *larger = realloc(s->input, ZSTD_INPUT);
+    if (!larger) return gm_fail(e, "out of memory");
+    s->input = larger;
+    s->zstd->context = ZSTD_createDCtx();
+    if (!s->zstd->context) return gm_fail(e, "out of memory");
+    size_t status = ZSTD_DCtx_setParameter(s->zstd->context, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+    return ZSTD_isError(status) ? gm_fail(e, "zstd: %s", ZSTD_getErrorName(status)) : 0;
 }
 
 void gm_source_close(gm_source *s) {
@@ -218,6 +223,7 @@ static int begin_frame(gm_source *s, gm_error *e) {
         XXH64_reset(s->zstd->hash, 0);
         return 1;
     }
+    if (prepare_zstd(s, e) != 0) return -1;
     s->framing = GM_FRAME_ZSTD;
     ZSTD_DCtx_reset(s->zstd->context, ZSTD_reset_session_only);
     return 1;
@@ -290,7 +296,7 @@ static int decompress_some(gm_source *s, ZSTD_outBuffer *out, gm_error *e) {
     size_t before = out->pos;
     while (out->pos == before && !s->frame_done) {
         if (s->position == s->length) {
-            struct iovec buffer = {.iov_base = s->input, .iov_len = INPUT_SIZE};
+            struct iovec buffer = {.iov_base = s->input, .iov_len = ZSTD_INPUT};
             ssize_t got = read_some(s, &buffer, 1, e);
             if (got < 0) return -1;
             if (got == 0) return fail_cut(s, e);

@@ -22,16 +22,20 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A descriptor of a file in memory that holds the bytes. */
-static inline int fuzz_file(const void *bytes, size_t n) {
-    const int fd = memfd_create("fuzz", MFD_CLOEXEC);
+/* The descriptor of a file in memory, which now holds these bytes and no others. There are FUZZ_FILES of them, used
+ * again for each input: to make one takes longer than most inputs. */
+enum { FUZZ_FILES = 4 };
+static inline int fuzz_file(size_t which, const void *bytes, size_t n) {
+    static int files[FUZZ_FILES] = {-1, -1, -1, -1};
+    if (files[which] < 0) files[which] = memfd_create("fuzz", MFD_CLOEXEC);
+    const int fd = files[which];
     REQUIRE(fd >= 0);
     for (size_t done = 0; done < n;) {
-        const ssize_t now = write(fd, (const char *)bytes + done, n - done);
+        const ssize_t now = pwrite(fd, (const char *)bytes + done, n - done, (off_t)done);
         REQUIRE(now > 0);
         done += (size_t)now;
     }
-    REQUIRE(lseek(fd, 0, SEEK_SET) == 0);
+    REQUIRE(ftruncate(fd, (off_t)n) == 0 && lseek(fd, 0, SEEK_SET) == 0);
     return fd;
 }
 

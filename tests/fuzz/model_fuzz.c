@@ -51,7 +51,7 @@ static int whole_file(const uint8_t *data, size_t size, bool boot) {
     const size_t behind = layout.file_bytes - layout.header_bytes;
     if (left > 0) memcpy(bytes + layout.header_bytes, rest, left < behind ? left : behind);
     if (boot) gm_boot_id((char *)bytes + layout.header_bytes + offsetof(gm_control, boot));
-    const int fd = fuzz_file(bytes, layout.file_bytes);
+    const int fd = fuzz_file(0, bytes, layout.file_bytes);
     free(bytes);
     return fd;
 }
@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char path[32];
     gm_error e = {.text = ""};
     if (size == 0) return 0;
-    const int fd = data[0] & 1 ? whole_file(data + 1, size - 1, data[0] & 2) : fuzz_file(data + 1, size - 1);
+    const int fd = data[0] & 1 ? whole_file(data + 1, size - 1, data[0] & 2) : fuzz_file(0, data + 1, size - 1);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     gm_model *m = gm_model_open(path, &e);
     REQUIRE((m == NULL) == (e.text[0] != '\0'));
@@ -116,6 +116,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_writing(path, m);
     }
     gm_model_close(m);
-    close(fd);
     return 0;
 }

@@ -223,6 +223,7 @@ static void test_wrong_inputs(void) {
     REFUSED("input '20+classes': 'classes' is not known without data that have classes", none, "20+classes", "dense:1");
     REFUSED("input 'classes=x': classes must be 1 to 16777216, not 'x'", none, "classes=x", "dense:1");
     REFUSED("input 'classes=9': the data have 10 classes, not 9", digits, "classes=9", "dense:1");
+    REFUSED("input 'classes=9+classes=8': the data have 9 classes, not 8", none, "classes=9+classes=8", "dense:1");
     REFUSED("input 'class=9': unknown word 'class' (did you mean classes?)", none, "class=9", "dense:1");
     REFUSED("input '1+1+1+1+1+1+1+1+1': at most 8 parts, each a number or a word, are joined by '+'", none,
             "1+1+1+1+1+1+1+1+1", "dense:1");
