@@ -107,7 +107,7 @@ class Attacked:
         self.place, self.pipeline, self.steps = place, pipeline, steps
         self.commands = pipeline.stages(steps)
         cwd = self.renew()
-        statuses = self.start().wait()
+        statuses = self.start().wait(PATIENCE + steps / 100)
         require(not any(statuses), f"without an attack: {statuses}")
         self.wanted = {model: content_of(cwd / model) for model in pipeline.models}
         self.renew()
