@@ -15,7 +15,7 @@ typedef struct gm_csv gm_csv;
 typedef struct gm_field {
     const char *text;
     size_t length;
-} gm_field; /* a NUL stands behind text */
+} gm_field; /* a NUL stands behind text; of a row, GM_NUMBER_ROOM bytes from text on can be read */
 
 /* RFC 4180 through libcsv: a separator, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is
  * for messages. The first row is the header, unless the form has none. A row with another number of fields, an unclosed

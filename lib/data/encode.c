@@ -150,7 +150,7 @@ static int bad_number(const gm_column *c, const gm_field *field, const char *wha
 static int encode_number(gm_encoder *n, size_t column, const gm_field *field, float *cell, gm_error *e) {
     const gm_coding *k = &n->codings[column];
     double value;
-    const bool number = gm_parse_double_n(field->text, field->length, &value);
+    const bool number = gm_parse_double_roomy(field->text, field->length, &value);
     if ((!number || n->missing.numbers) && gm_missing_is(&n->missing, field->text, field->length)) {
         *cell = k->indicator ? NAN : k->mean;
         if (!k->indicator) n->oddities[column].rows++;

@@ -231,7 +231,7 @@ static int add_value(column_scan *c, const scan *s, const gm_field *field, bool 
     double value = 0;
     char shown[GM_VISIBLE];
     if (c->kind == CATEGORICAL && c->forced) return wanted ? add_category(c, field, e) : 0;
-    const bool number = gm_parse_double_n(field->text, field->length, &value);
+    const bool number = gm_parse_double_roomy(field->text, field->length, &value);
     if ((!number || s->missing.numbers) && gm_missing_is(&s->missing, field->text, field->length)) {
         if (wanted) c->missing++;
         return c->kind != NUMERIC && wanted ? add_category(c, field, e) : 0;
