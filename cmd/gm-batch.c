@@ -7,7 +7,8 @@
 #include <string.h>
 
 typedef struct batch {
-    const char *model, *label, *scale, *separator, *fold_text;
+    const char *model, *label, *scale, *separator, *fold_text, *cache;
+    gm_caching caching;
     bool no_header, hold_out, unlabelled;
     gm_fold fold;
     gm_list train;
@@ -49,6 +50,8 @@ static const gm_option options[] = {
     {"fold", 0, GM_OPTION_TEXT, offsetof(batch, fold_text), "I/K[:SEED]", "only the rows of fold I of K", 0, 0},
     {"hold-out", 0, GM_OPTION_FLAG, offsetof(batch, hold_out), NULL, "with --fold: all rows but those of the fold", 0,
      0},
+    {"cache", 0, GM_OPTION_TEXT, offsetof(batch, cache), "WHEN",
+     "keep what is made of CSV beside it: off, on, or auto (default): of 16 MiB or more", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 /* The schema of a model file, if it has one and none was found yet; lowers *step to the model's. */
@@ -85,8 +88,11 @@ static int batch_schema(batch *s, gm_call *call, gm_error *e) {
     }
     if (gm_data_is_stream(call->arguments[0])) return 0;
     /* what rows are scaled by is learnt outside of the fold, also for the rows inside */
-    gm_scan_choice choice = {
-        .label = s->label, .unlabelled = s->unlabelled, .fold = s->fold, .form.no_header = s->no_header};
+    gm_scan_choice choice = {.label = s->label,
+                             .unlabelled = s->unlabelled,
+                             .fold = s->fold,
+                             .form.no_header = s->no_header,
+                             .caching = s->caching};
     choice.fold.rest = true;
     if (gm_scale_parse(s->scale ? s->scale : "none", &choice.scale, e) != 0) return -1;
     if (s->separator && gm_separator_parse(s->separator, &choice.form.separator, e) != 0) return -1;
@@ -110,8 +116,16 @@ static void batch_warn(const batch *s, const char *tool) {
            s->schema_from, text, text);
 }
 
+static gm_data_choice batch_choice(const batch *s, const gm_call *call) {
+    return (gm_data_choice){.max_tensor = call->max_tensor,
+                            .fold = s->fold,
+                            .caching = s->caching,
+                            .note = gm_say_note,
+                            .note_context = call->tool->name};
+}
+
 static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
-    const gm_data_choice choice = {.max_tensor = call->max_tensor, .fold = s->fold};
+    const gm_data_choice choice = batch_choice(s, call);
     s->table = gm_table_load(call->arguments, (size_t)call->argument_count, s->schema, &choice, e);
     if (!s->table) return -1;
     batch_warn(s, call->tool->name);
@@ -149,13 +163,15 @@ static int batch_open(gm_call *call, gm_error *e) {
         return gm_fail_usage(e, "--unlabelled goes with --label COLUMN");
     if (s->until && !s->train.count) return gm_fail_usage(e, "--until goes with --train");
     if (batch_fold(s, e) != 0) return -1;
+    if (gm_caching_parse(s->cache ? s->cache : "auto", &s->caching, e) != 0) return gm_fail_within(e, "--cache: ");
     uint64_t step = UINT64_MAX, ignored = UINT64_MAX;
     if (s->model && batch_consult(s, s->model, &ignored, e) != 0) return -1;
     for (size_t i = 0; i < s->train.count; i++)
         if (batch_consult(s, s->train.items[i], &step, e) != 0) return -1;
     if (batch_schema(s, call, e) != 0) return -1;
     if (s->train.count) return batch_train(s, call, step, e);
-    const gm_data_choice choice = {.need_label = s->label != NULL, .max_tensor = call->max_tensor, .fold = s->fold};
+    gm_data_choice choice = batch_choice(s, call);
+    choice.need_label = s->label != NULL;
     s->source = gm_rows_open(call->arguments, (size_t)call->argument_count, s->schema, &choice, e);
     return s->source ? 0 : -1;
 }
@@ -188,7 +204,8 @@ static int batch_step(batch *s, gm_record *r, gm_error *e) {
     float *x;
     int32_t *y;
     if (batch_tensors(r, s->rows, gm_table_features(s->table), gm_table_labelled(s->table), &x, &y, e) != 0) return -1;
-    gm_table_pick(s->table, s->rows, s->order + s->step % s->epoch_batches * s->rows, x, y);
+    const uint32_t *picked = s->order + s->step % s->epoch_batches * s->rows;
+    if (gm_table_pick(s->table, s->rows, picked, x, y, e) != 0) return -1;
     gm_value *info = gm_record_info(r, e);
     if (!info) return -1;
     if (gm_map_set(info, "total", gm_value_int((int64_t)s->total)) != 0) return gm_fail(e, "out of memory");
@@ -220,8 +237,14 @@ static void batch_close(gm_call *call) {
     free(s->order);
 }
 
+/* Training has read all of its files by now. */
 static void batch_access(const gm_call *call, gm_access *a) {
-    for (int i = 0; i < call->argument_count; i++) gm_access_read(a, call->arguments[i]);
+    const batch *s = call->state;
+    bool caches = s->source && gm_rows_caches(s->source);
+    for (int i = 0; i < call->argument_count; i++) {
+        gm_access_read(a, call->arguments[i]);
+        if (caches) gm_access_write(a, call->arguments[i]);
+    }
 }
 
 const gm_tool gm_batch_tool = {

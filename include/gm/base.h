@@ -40,6 +40,9 @@ GM_MUST_USE bool gm_parse_size(const char *text, size_t low, size_t high, size_t
 GM_MUST_USE bool gm_parse_double(const char *text, double *value);
 /* As gm_parse_double for n bytes that need no NUL behind them. */
 GM_MUST_USE bool gm_parse_double_n(const char *text, size_t n, double *value);
+/* The same, several times as fast, where GM_NUMBER_ROOM bytes from `text` on can be read, whatever they are. */
+#define GM_NUMBER_ROOM ((size_t)17)
+GM_MUST_USE bool gm_parse_double_roomy(const char *text, size_t n, double *value);
 
 /* The shortest decimal text that reads back as the same float / double (at most 32 bytes with NUL; for a power of two,
  * perhaps one digit more than the shortest). Returns out. */

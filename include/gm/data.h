@@ -15,7 +15,7 @@ typedef struct gm_csv gm_csv;
 typedef struct gm_field {
     const char *text;
     size_t length;
-} gm_field; /* a NUL stands behind text */
+} gm_field; /* a NUL stands behind text; of a row, GM_NUMBER_ROOM bytes from text on can be read */
 
 /* RFC 4180 through libcsv: a separator, quotes, embedded newlines, LF or CRLF, an optional byte order mark. `name` is
  * for messages. The first row is the header, unless the form has none. A row with another number of fields, an unclosed
@@ -52,14 +52,21 @@ bool gm_data_is_stream(const char *path);
 
 typedef struct gm_rows gm_rows;
 
+/* A line for people, as it comes up. */
+typedef void gm_note(const void *context, const char *line);
+
 /* What is to be read of data files. */
 typedef struct gm_data_choice {
-    bool need_label;   /* a missing label column is an error; else labels are used where there are any */
-    size_t max_tensor; /* bytes, of streams */
-    gm_fold fold;      /* these rows only; needs the label of a schema that knows one */
-    const char *id;    /* a CSV column that is carried along as text, or NULL; must outlive the reader */
-    bool keep_going;   /* of CSV: a row that cannot be used is given all the same, see gm_rows_unusable */
-    bool may_be_empty; /* of CSV: a file of a header only has no rows, which is no error */
+    bool need_label;    /* a missing label column is an error; else labels are used where there are any */
+    size_t max_tensor;  /* bytes, of streams */
+    gm_fold fold;       /* these rows only; needs the label of a schema that knows one */
+    const char *id;     /* a CSV column that is carried along as text, or NULL; must outlive the reader */
+    bool keep_going;    /* of CSV: a row that cannot be used is given all the same, see gm_rows_unusable */
+    bool may_be_empty;  /* of CSV: a file of a header only has no rows, which is no error */
+    gm_caching caching; /* not with an id or keep_going, nor of standard input */
+    size_t held_bytes;  /* of rows that a table holds if it can have the others from caches; 0: 192 MiB */
+    gm_note *note;      /* is told what becomes of caches; NULL: nobody is */
+    const void *note_context;
 } gm_data_choice;
 
 /* Opens files of one kind (told by their first bytes): CSV, IDX, IDX.gz, or streams; "-" is standard input. `schema`
@@ -74,6 +81,8 @@ size_t gm_rows_features(const gm_rows *d);
  * Returns the rows (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1.
  * Rows before one that is an error are returned first. */
 GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e);
+/* Caches are still to be opened or written, in the directories of the files. */
+bool gm_rows_caches(const gm_rows *d);
 /* The choice's column `id` of the rows that gm_rows_next returned last; good until it is called again. */
 const gm_field *gm_rows_ids(const gm_rows *d);
 
@@ -86,14 +95,14 @@ uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first);
 /* What the rows held, so far, that the schema does not know, a line for each kind of it: numbers that are missing where
  * none was before (the column's mean is taken), and categories (none of the known ones is set). To be told at the end.
  */
-typedef void gm_note(const void *context, const char *line);
 void gm_rows_notes(const gm_rows *d, gm_note *note, const void *context);
 
 /* The variance of all numbers of all encoded rows together, 0 if they are one value: the data are read once more. */
 GM_MUST_USE int gm_data_variance(char *const *files, size_t file_count, const gm_schema *schema,
                                  const gm_data_choice *choice, double *variance, gm_error *e);
 
-/* All rows in memory, for shuffled batches. Bytes of IDX pictures stay bytes until they are picked. */
+/* All rows, for shuffled batches: in memory, but of CSV files with caches only the first 192 MiB of them; the others
+ * are read when they are picked. Bytes of IDX pictures stay bytes until they are picked. */
 typedef struct gm_table gm_table;
 GM_MUST_USE gm_table *gm_table_load(char *const *files, size_t file_count, const gm_schema *schema,
                                     const gm_data_choice *choice, gm_error *e);
@@ -102,8 +111,8 @@ size_t gm_table_rows(const gm_table *t);
 size_t gm_table_features(const gm_table *t);
 bool gm_table_labelled(const gm_table *t);
 void gm_table_notes(const gm_table *t, gm_note *note, const void *context);
-/* Rows picked by number into x [n, features] and, if labelled, y [n]. */
-void gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y);
+/* Rows picked by number into x [n, features] and, if labelled, y [n]. By one thread at a time. -1 only with caches. */
+GM_MUST_USE int gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y, gm_error *e);
 
 /* ---- encoded rows back to CSV ---- */
 

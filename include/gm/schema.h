@@ -88,6 +88,18 @@ void gm_schema_free(gm_schema *s);
 GM_MUST_USE gm_value *gm_schema_value(const gm_schema *s, gm_error *e);
 GM_MUST_USE gm_schema *gm_schema_parse(const gm_value *v, gm_error *e);
 
+/* Whether what is made of data files, their schema and the encoded rows of CSV, is kept beside them and read from there
+ * the next time: FILE.KEY.gmcache, where KEY tells apart what was made in different ways. A cache is used only while
+ * the file is unchanged (size, times, first and last bytes), and has a checksum; what is read from it has the same bits
+ * as what it was made of. */
+typedef enum gm_caching {
+    GM_CACHING_OFF,
+    GM_CACHING_LARGE, /* if the files have GM_CACHING_FROM bytes together */
+    GM_CACHING_ON
+} gm_caching;
+#define GM_CACHING_FROM ((uint64_t)16 << 20)
+GM_MUST_USE int gm_caching_parse(const char *text, gm_caching *caching, gm_error *e); /* off, auto or on */
+
 /* How data are to be described. */
 typedef struct gm_scan_choice {
     const char *label; /* its column; NULL: none (an IDX file of labels still gives classes "0" ...) */
@@ -98,6 +110,7 @@ typedef struct gm_scan_choice {
     gm_csv_form form;
     gm_names categorical, numeric; /* columns that are so whatever their first value is */
     const gm_names *marks;         /* what stands where a number is missing; NULL: the usual (gm-init(1)) */
+    gm_caching caching;            /* of a single file */
 } gm_scan_choice;
 
 /* Reads data once and describes it. Files: CSV files with equal headers, or IDX files (.gz too): pictures, and one of

@@ -184,18 +184,87 @@ static bool parse_by_library(const char *text, size_t n, double *value) {
     return true;
 }
 
+/* Clinger, "How to read floating point numbers accurately" (1990): when the digits and the power of ten are both exact
+ * doubles, one multiplication or division rounds once, hence correctly. */
+#define EXACT_DIGITS (UINT64_C(1) << 53)
+static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+__extension__ typedef unsigned __int128 uint128;
+
+/* digits / 10^k, rounded once, for 0 < digits < 2^60 and k <= 27, the largest for which 5^k is below 2^64. Both sides
+ * are shifted until their quotient has 63 bits at least, ten more than a double; the last of them also stands for the
+ * remainder. So its conversion rounds as the number itself does. */
+static double divide_exactly(uint64_t digits, unsigned k) {
+    uint64_t five = 1;
+    for (unsigned i = 0; i < k; i++) five *= 5;
+    const int up = __builtin_clzll(digits) - 1, five_up = __builtin_clzll(five);
+    const uint128 dividend = (uint128)(digits << up) << 64;
+    const uint64_t divisor = five << five_up;
+    const uint64_t quotient = (uint64_t)(dividend / divisor), sticky = dividend % divisor != 0;
+    return ldexp((double)(quotient | sticky), five_up - up - 64 - (int)k);
+}
+
 bool gm_parse_double_n(const char *text, size_t n, double *value) {
-    /* Clinger, "How to read floating point numbers accurately" (1990): when the digits and the power of ten are both
-     * exact doubles, one multiplication or division rounds once, hence correctly. */
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     decimal d;
+    double v;
     if (!scan_decimal(text, n, &d)) return false;
-    if (!d.exact || d.digits > (UINT64_C(1) << 53) || d.exponent < -22 || d.exponent > 22)
+    if (d.exact && d.digits <= EXACT_DIGITS && d.exponent >= -22 && d.exponent <= 22)
+        v = d.exponent < 0 ? (double)d.digits / powers[-d.exponent] : (double)d.digits * powers[d.exponent];
+    else if (d.exact && d.digits > 0 && d.exponent >= -27 && d.exponent <= 0)
+        v = divide_exactly(d.digits, (unsigned)-d.exponent);
+    else
         return parse_by_library(text, n, value);
-    double v = (double)d.digits;
-    v = d.exponent < 0 ? v / powers[-d.exponent] : v * powers[d.exponent];
     *value = d.negative ? -v : v;
+    return true;
+}
+
+#define ALL8(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Where the first point stands in sixteen bytes, the first of them lowest; or 16. */
+static size_t find_point(uint128 v) {
+    const uint64_t low = (uint64_t)v ^ ALL8('.'), high = (uint64_t)(v >> 64) ^ ALL8('.');
+    /* Of the bytes that are zero, the lowest is marked right. */
+    const uint64_t in_low = (low - ALL8(1)) & ~low & ALL8(0x80), in_high = (high - ALL8(1)) & ~high & ALL8(0x80);
+    if (in_low) return (size_t)__builtin_ctzll(in_low) / 8;
+    return in_high ? 8 + (size_t)__builtin_ctzll(in_high) / 8 : 16;
+}
+
+static bool all_digits(uint64_t eight) {
+    return (((eight + ALL8(0x76)) | eight) & ALL8(0x80)) == 0;
+}
+
+/* Eight digits, the first one lowest, as a number: pairs, then fours, then all. */
+static uint64_t join_digits(uint64_t eight) {
+    const uint64_t pairs = eight * 10 + (eight >> 8), every_other = UINT64_C(0x000000FF000000FF);
+    return ((pairs & every_other) * (100 + (UINT64_C(1000000) << 32)) +
+            (pairs >> 16 & every_other) * (1 + (UINT64_C(10000) << 32))) >>
+           32;
+}
+
+/* Up to 16 digits with a point anywhere, taken all at once; what has more, or an exponent, goes the longer way. */
+bool gm_parse_double_roomy(const char *text, size_t n, double *value) {
+    static const double signs[] = {1, -1};
+    uint128 v;
+    const bool negative = text[0] == '-', sign = negative || text[0] == '+';
+    const size_t length = n - sign;
+    if (n == 0 || length - 1 >= sizeof v) return gm_parse_double_n(text, n, value);
+    memcpy(&v, text + sign, sizeof v);
+    const size_t point = find_point(v);
+    size_t digits = length, decimals = 0;
+    if (point < length) {
+        const uint128 before = ((uint128)1 << (8 * point)) - 1;
+        v = (v & before) | (v >> 8 & ~before);
+        digits--;
+        decimals = digits - point;
+    }
+    if (digits == 0) return false; /* a lone point */
+    const unsigned free_bits = 8 * (unsigned)(sizeof v - digits);
+    v = (v << free_bits) ^ ((((uint128)ALL8('0') << 64) | ALL8('0')) << free_bits);
+    const uint64_t first = (uint64_t)v, last = (uint64_t)(v >> 64);
+    const uint64_t number = join_digits(first) * 100000000 + join_digits(last);
+    if (!all_digits(first) || !all_digits(last) || number > EXACT_DIGITS) return gm_parse_double_n(text, n, value);
+    *value = (double)(int64_t)number * signs[negative] / powers[decimals];
     return true;
 }
 

@@ -304,6 +304,7 @@ static void split_lines(gm_csv *c, char *bytes, size_t n) {
     char *const end = bytes + n;
     if (c->after_return && bytes < end) bytes = gm_split_end(&c->splitter, bytes);
     c->after_return = false;
+    if (gm_split_begin(&c->splitter, bytes, (size_t)(end - bytes), &c->trouble) < 0) c->failed = true;
     while (bytes < end && !c->failed) {
         char *const line = bytes;
         bytes = gm_split_line(&c->splitter, line, c->fields + c->field_count, columns, &c->row_fields);
@@ -427,7 +428,7 @@ gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e) {
     csv_set_blk_size(&c->parser, 65536);
     csv_set_realloc_func(&c->parser, bounded_realloc);
     c->name = gm_copy_text(name, strlen(name), e);
-    c->block = c->name != NULL ? gm_new(BLOCK, 1, e) : NULL;
+    c->block = c->name != NULL ? gm_new_zeroed(BLOCK + GM_SPLIT_ROOM, 1, e) : NULL;
     if (c->block == NULL) {
         gm_csv_free(c);
         return NULL;
@@ -445,6 +446,7 @@ gm_csv *gm_csv_new(int fd, const char *name, gm_csv_form form, gm_error *e) {
 void gm_csv_free(gm_csv *c) {
     if (c == NULL) return;
     csv_free(&c->parser);
+    gm_splitter_free(&c->splitter);
     gm_lexicon_free(&c->columns);
     gm_lexicon_free(&c->twice);
     free(c->name);

@@ -150,10 +150,10 @@ static int bad_number(const gm_column *c, const gm_field *field, const char *wha
 static int encode_number(gm_encoder *n, size_t column, const gm_field *field, float *cell, gm_error *e) {
     const gm_coding *k = &n->codings[column];
     double value;
-    const bool number = gm_parse_double_n(field->text, field->length, &value);
+    const bool number = gm_parse_double_roomy(field->text, field->length, &value);
     if ((!number || n->missing.numbers) && gm_missing_is(&n->missing, field->text, field->length)) {
-        *cell = k->indicator ? NAN : k->mean;
-        if (!k->indicator) n->oddities[column].rows++;
+        *cell = NAN;
+        if (!k->indicator) n->odd = true;
         return 0;
     }
     if (!number) return bad_number(&n->schema->columns[column], field, "not a number", e);
@@ -166,7 +166,10 @@ static int encode_number(gm_encoder *n, size_t column, const gm_field *field, fl
 static float encode_category(gm_encoder *n, size_t column, const gm_field *field) {
     const long category = gm_lexicon_find(&n->codings[column].categories, field->text, field->length);
     gm_oddity *odd = &n->oddities[column];
-    if (category < 0 && odd->rows++ == 0) gm_visible(field->text, field->length, odd->first);
+    if (category < 0) {
+        if (odd->first[0] == '\0') gm_visible(field->text, field->length, odd->first);
+        n->odd = true;
+    }
     return (float)category;
 }
 
@@ -182,10 +185,21 @@ int gm_encoder_row(gm_encoder *n, const gm_field *fields, float *cells, int32_t 
     return y != NULL ? encode_label(n, &fields[n->label_place], y, e) : 0;
 }
 
+void gm_cells_recall(const gm_encoder *n, float *cells, gm_oddity *oddities) {
+    for (size_t i = 0; i < n->schema->column_count; i++) {
+        const gm_coding *k = &n->codings[i];
+        const bool odd = k->categorical ? cells[i] < 0 : !k->indicator && isnan(cells[i]);
+        if (!odd) continue;
+        if (!k->categorical) cells[i] = k->mean;
+        if (oddities != NULL) oddities[i].rows++;
+    }
+}
+
+/* A category that was kept in a file is not trusted. */
 static void expand_cell(const gm_column *c, const gm_scale *scale, float cell, float *x) {
     if (c->categorical) {
         memset(x, 0, c->features * sizeof *x);
-        if (cell >= 0) x[(size_t)cell] = 1;
+        if (cell >= 0 && cell < (float)c->category_count) x[(size_t)cell] = 1;
     } else if (c->missing == 0) {
         x[0] = cell;
     } else {

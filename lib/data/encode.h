@@ -26,7 +26,7 @@ static inline float gm_affine_scale(gm_affine a, double value) {
 
 /* What a column held that the schema does not know. */
 typedef struct gm_oddity {
-    uint64_t rows;
+    uint64_t rows;          /* by gm_cells_recall */
     char first[GM_VISIBLE]; /* the first unknown category */
 } gm_oddity;
 
@@ -46,6 +46,7 @@ typedef struct gm_encoder {
     gm_lexicon classes;
     long label_place; /* -1: the file has no labels */
     bool expand;      /* cells are not yet the features */
+    bool odd;         /* some cell was a number or a category that the schema does not know */
 } gm_encoder;
 
 /* Zeroed memory becomes an encoder; release it after success and failure alike. */
@@ -53,9 +54,12 @@ GM_MUST_USE int gm_encoder_open(gm_encoder *n, const gm_schema *schema, gm_error
 void gm_encoder_close(gm_encoder *n);
 /* Finds the schema's columns in a file. A missing label is an error with need_label, else label_place is -1. */
 GM_MUST_USE int gm_encoder_match(gm_encoder *n, const gm_csv *csv, const char *file, bool need_label, gm_error *e);
-/* One row to cells [columns] and, unless y is NULL, its class number. The message names the column, not file and line.
- */
+/* One row to cells [columns] and, unless y is NULL, its class number. Any number that is missing is NaN, until
+ * gm_cells_recall. The message names the column, not file and line. */
 GM_MUST_USE int gm_encoder_row(gm_encoder *n, const gm_field *fields, float *cells, int32_t *y, gm_error *e);
+/* Of a row that may have such cells: the mean for numbers that are missing where none was before; all that is odd is
+ * counted, unless oddities is NULL. */
+void gm_cells_recall(const gm_encoder *n, float *cells, gm_oddity *oddities);
 /* cells [n, columns] to x [n, features]. */
 void gm_cells_expand(const gm_schema *s, bool expand, size_t n, const float *cells, float *x);
 /* A line for each kind of oddity; oddities may be NULL. */

@@ -3,10 +3,13 @@
 #include "rows.h"
 #include "csv_ahead.h"
 #include "fold.h"
+#include "row_cache.h"
 #include "text.h"
 
 #include "gm/stream.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +43,11 @@ struct gm_rows {
     gm_error unusable_first;
     bool failed; /* the rows before `trouble` were given */
     gm_error trouble;
+    gm_row_cache *cache; /* NULL: none is used */
+    float *spare_cells;  /* of a row that is kept, and not of the fold */
+    uint64_t number;     /* of the next row in all files */
+    uint64_t *numbers;   /* of the rows given last, if they are kept and of a fold */
+    size_t numbers_capacity;
     /* IDX */
     gm_idx *idx;
     gm_pixels pixels;
@@ -64,7 +72,34 @@ static void close_file(gm_rows *d) {
     d->fd = -1;
 }
 
-static int open_csv(gm_rows *d, gm_error *e) {
+static void tell(const gm_rows *d, const char *format, ...) GM_PRINTF(2, 3);
+static void tell(const gm_rows *d, const char *format, ...) {
+    char line[1024];
+    va_list arguments;
+    if (d->choice.note == NULL) return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    d->choice.note(d->choice.note_context, line);
+}
+
+/* Why there will be no cache. A directory that cannot be written is only told to who wants one. */
+static void tell_uncached(const gm_rows *d) {
+    const bool usual = errno == EACCES || errno == EROFS || errno == EPERM || errno == EOPNOTSUPP || errno == EISDIR;
+    if (!usual || d->choice.caching == GM_CACHING_ON)
+        tell(d, "%s: no cache beside it: %s", d->name, gm_errno_text(errno));
+}
+
+/* 1: the rows of the file at hand come from its cache; 0: from itself. */
+static int open_cache(gm_rows *d) {
+    const bool need_label = d->need_label || (d->begun && d->labelled);
+    const gm_cache_state state = gm_row_cache_open(d->cache, d->file_next - 1, d->name, d->fd, need_label);
+    if (state == GM_CACHE_DAMAGED) tell(d, "%s: its cache is damaged, and is made anew", d->name);
+    if (state == GM_CACHE_GOOD && !d->begun) d->labelled = gm_row_cache_labelled(d->cache);
+    return state == GM_CACHE_GOOD;
+}
+
+static int open_text(gm_rows *d, gm_error *e) {
     gm_csv_form form = d->schema->form;
     form.tolerant = d->choice.keep_going;
     form.may_be_empty = d->choice.may_be_empty;
@@ -80,6 +115,12 @@ static int open_csv(gm_rows *d, gm_error *e) {
     if (gm_encoder_match(&d->encoder, d->csv, d->name, d->need_label || (d->begun && d->labelled), e) < 0) return -1;
     if (!d->begun) d->labelled = d->encoder.label_place >= 0;
     return 0;
+}
+
+static int open_csv(gm_rows *d, gm_error *e) {
+    if (d->cache != NULL && open_cache(d)) return 0;
+    if (d->cache != NULL && gm_row_cache_begin(d->cache, d->name, d->fd) < 0) tell_uncached(d);
+    return open_text(d, e);
 }
 
 static int open_stream(gm_rows *d, gm_error *e) {
@@ -177,6 +218,81 @@ static int take_row(gm_rows *d, size_t row, const gm_field *fields, uint64_t lin
     return 0;
 }
 
+/* A row that is read is kept, be it wanted or not. What cannot be kept whole is not. */
+static void cache_row(gm_rows *d, const float *cells, const int32_t *label) {
+    if (d->encoder.label_place >= 0 && label == NULL) {
+        gm_row_cache_abandon(d->cache);
+    } else if (gm_row_cache_put(d->cache, cells, label) < 0) {
+        gm_row_cache_abandon(d->cache);
+        tell_uncached(d);
+    }
+}
+
+static void cache_unwanted(gm_rows *d, const gm_field *fields) {
+    int32_t label;
+    gm_error ignored;
+    int32_t *const y = d->encoder.label_place >= 0 ? &label : NULL;
+    if (gm_encoder_row(&d->encoder, fields, d->spare_cells, y, &ignored) < 0)
+        gm_row_cache_abandon(d->cache);
+    else
+        cache_row(d, d->spare_cells, y);
+}
+
+/* The file at hand was read to its end. */
+static void cache_file(gm_rows *d) {
+    uint64_t bytes;
+    const int done = gm_row_cache_commit(d->cache, &bytes);
+    if (done < 0) tell_uncached(d);
+    if (done > 0) {
+        tell(
+            d,
+            "%s: its encoded rows are kept beside it for the next time (a .gmcache of %.0f MB; --cache off keeps none)",
+            d->name, (double)bytes / 1e6);
+    }
+}
+
+typedef enum row_kind { ROW_BROKEN = -1, ROW_NONE, ROW_TAKEN, ROW_UNWANTED } row_kind;
+
+static row_kind text_row(gm_rows *d, size_t row, float *cells, int32_t *y, gm_error *e) {
+    const gm_field *fields;
+    uint64_t line;
+    const int got = gm_csv_next(d->csv, &fields, &line, e);
+    if (got <= 0) return got < 0 ? ROW_BROKEN : ROW_NONE;
+    const bool kept = d->cache != NULL && gm_row_cache_writes(d->cache);
+    const int taken = wants_fields(d, fields, e);
+    if (taken < 0) return ROW_BROKEN;
+    if (taken == 0 && kept) cache_unwanted(d, fields);
+    if (taken == 0) return ROW_UNWANTED;
+    if (take_row(d, row, fields, line, cells, y, e) < 0 || keep_id(d, row, e) < 0) return ROW_BROKEN;
+    if (kept) cache_row(d, cells, y);
+    return ROW_TAKEN;
+}
+
+/* Folds know a class by its text. */
+static row_kind cached_row(gm_rows *d, float *cells, int32_t *y, gm_error *e) {
+    int32_t class = GM_UNLABELLED;
+    const int got = gm_row_cache_next(d->cache, cells, &class, e);
+    if (got <= 0) return got < 0 ? ROW_BROKEN : ROW_NONE;
+    if (y != NULL) *y = class;
+    const char *text = class >= 0 ? d->schema->classes[class] : "";
+    const int taken = gm_folds_wants_text(&d->folds, text, strlen(text), e);
+    return taken < 0 ? ROW_BROKEN : taken > 0 ? ROW_TAKEN : ROW_UNWANTED;
+}
+
+static row_kind next_row(gm_rows *d, size_t row, float *cells, int32_t *y, gm_error *e) {
+    const bool cached = d->cache != NULL && gm_row_cache_reads(d->cache);
+    const row_kind kind = cached ? cached_row(d, cells, y, e) : text_row(d, row, cells, y, e);
+    if (kind == ROW_TAKEN && d->encoder.odd) gm_cells_recall(&d->encoder, cells, d->encoder.oddities);
+    if (kind == ROW_TAKEN && d->cache != NULL && d->folds.fold.count > 0) {
+        if (gm_grow(&d->numbers, &d->numbers_capacity, row + 1, sizeof *d->numbers, e) < 0) return ROW_BROKEN;
+        d->numbers[row] = d->number;
+    }
+    if (kind == ROW_TAKEN || kind == ROW_UNWANTED) d->number++;
+    if (kind != ROW_NONE) return kind;
+    if (d->cache != NULL && gm_row_cache_writes(d->cache)) cache_file(d);
+    return next_file(d, e) < 0 ? ROW_BROKEN : ROW_NONE;
+}
+
 long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t *y, gm_error *e) {
     const size_t columns = d->schema->column_count;
     size_t rows = 0;
@@ -186,22 +302,15 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
         *e = d->trouble;
         return -1;
     }
-    while (rows < wanted && d->csv != NULL) {
-        const gm_field *fields;
-        uint64_t line;
-        if (eager && rows > 0 && !gm_csv_ready_now(d->csv)) break;
-        const int got = gm_csv_next(d->csv, &fields, &line, e);
-        const bool broken = got < 0 || (got == 0 && next_file(d, e) < 0);
-        const int taken = !broken && got > 0 ? wants_fields(d, fields, e) : 0;
+    while (rows < wanted && d->fd >= 0) {
+        if (eager && rows > 0 && d->csv != NULL && !gm_csv_ready_now(d->csv)) break;
         int32_t *label = d->labelled && y != NULL ? &y[rows] : NULL;
-        if (broken || taken < 0 ||
-            (taken > 0 && take_row(d, rows, fields, line, cells + rows * columns, label, e) < 0)) {
+        const row_kind kind = next_row(d, rows, cells + rows * columns, label, e);
+        if (kind == ROW_BROKEN) {
             place_ids(d, rows);
             return trouble_behind(d, rows, e);
         }
-        if (taken == 0) continue;
-        if (keep_id(d, rows, e) < 0) return -1;
-        rows++;
+        if (kind == ROW_TAKEN) rows++;
     }
     place_ids(d, rows);
     return (long)rows;
@@ -386,6 +495,15 @@ static int copy_files(gm_rows *d, char *const *files, size_t file_count, gm_erro
     return 0;
 }
 
+static int open_first_csv(gm_rows *d, gm_error *e) {
+    if (d->choice.id == NULL && !d->choice.keep_going && gm_cache_wanted(d->choice.caching, d->files, d->file_count)) {
+        d->cache = gm_row_cache_new(&d->encoder, d->file_count, e);
+        d->spare_cells = d->cache != NULL ? gm_new(d->schema->column_count, sizeof *d->spare_cells, e) : NULL;
+        if (d->spare_cells == NULL) return -1;
+    }
+    return open_csv(d, e);
+}
+
 static int open_first(gm_rows *d, gm_error *e) {
     if (d->schema != NULL) {
         d->features = d->schema->features;
@@ -412,7 +530,7 @@ static int open_first(gm_rows *d, gm_error *e) {
     }
     if (kind == GM_DATA_IDX) return open_idx(d, e);
     if (kind == GM_DATA_STREAM) return open_stream(d, e) < 0 || next_record(d, e) < 0 ? -1 : 0;
-    return open_csv(d, e);
+    return open_first_csv(d, e);
 }
 
 gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *schema, const gm_data_choice *choice,
@@ -440,6 +558,9 @@ gm_rows *gm_rows_open(char *const *files, size_t file_count, const gm_schema *sc
 void gm_rows_close(gm_rows *d) {
     if (d == NULL) return;
     close_file(d);
+    gm_row_cache_free(d->cache);
+    free(d->spare_cells);
+    free(d->numbers);
     gm_encoder_close(&d->encoder);
     gm_idx_free(d->idx);
     gm_pixels_close(&d->pixels);
@@ -475,6 +596,26 @@ uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first) {
 
 size_t gm_rows_features(const gm_rows *d) {
     return d->features;
+}
+
+bool gm_rows_caches(const gm_rows *d) {
+    return d->cache != NULL && (gm_row_cache_writes(d->cache) || d->file_next < d->file_count);
+}
+
+bool gm_rows_has_caches(const gm_rows *d) {
+    return d->cache != NULL && (gm_row_cache_reads(d->cache) || gm_row_cache_writes(d->cache));
+}
+
+bool gm_rows_whole(const gm_rows *d) {
+    return d->cache != NULL && gm_row_cache_whole(d->cache);
+}
+
+const uint64_t *gm_rows_numbers(const gm_rows *d) {
+    return d->numbers;
+}
+
+int gm_rows_cells_at(const gm_rows *d, uint64_t number, float *cells, int32_t *y, gm_error *e) {
+    return gm_row_cache_at(d->cache, number, cells, y, e);
 }
 
 gm_data_kind gm_rows_kind(const gm_rows *d) {

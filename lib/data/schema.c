@@ -100,6 +100,17 @@ int gm_separator_parse(const char *text, char *separator, gm_error *e) {
     return gm_fail_usage(e, "separator '%s': one mark such as , ; | : or the words tab and space belong here", shown);
 }
 
+int gm_caching_parse(const char *text, gm_caching *caching, gm_error *e) {
+    static const char *const words[] = {"off", "auto", "on"};
+    char shown[GM_VISIBLE];
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text, words[i]) != 0) continue;
+        *caching = (gm_caching)i;
+        return 0;
+    }
+    return gm_fail_usage(e, "'%s' is not off, auto or on", gm_visible_text(text, shown));
+}
+
 /* ---- classes ---- */
 
 /* As strcmp for n bytes against a text with a NUL. */

@@ -8,6 +8,7 @@
 #include "lookalike.h"
 #include "missing.h"
 #include "quantile.h"
+#include "schema_cache.h"
 #include "source.h"
 #include "text.h"
 
@@ -141,11 +142,13 @@ static int match_columns(scan *s, const gm_csv *csv, const char *file, const cha
     return 0;
 }
 
-/* Digits behind the point; -1 with an exponent. */
+/* Digits behind a number's point; -1 with an exponent. */
 static int decimals_of(const char *text, size_t n) {
-    const char *point = memchr(text, '.', n);
-    if (memchr(text, 'e', n) != NULL || memchr(text, 'E', n) != NULL) return -1;
-    return point != NULL ? (int)(n - 1 - (size_t)(point - text)) : 0;
+    for (size_t i = n; i-- > 0;) {
+        if (text[i] == '.') return (int)(n - 1 - i);
+        if (text[i] == 'e' || text[i] == 'E') return -1;
+    }
+    return 0;
 }
 
 static void add_decimals(column_scan *c, int decimals) {
@@ -156,7 +159,6 @@ static void add_decimals(column_scan *c, int decimals) {
 }
 
 static void add_number(column_scan *c, double value) {
-    const bool whole = value == trunc(value) && fabs(value) < 0x1p53;
     if (c->values == 0) {
         c->minimum = c->maximum = value;
         c->integer = true;
@@ -164,7 +166,7 @@ static void add_number(column_scan *c, double value) {
     c->values++;
     if (value < c->minimum) c->minimum = value;
     if (value > c->maximum) c->maximum = value;
-    c->integer = c->integer && whole;
+    c->integer = c->integer && value == trunc(value) && fabs(value) < 0x1p53;
     /* B. P. Welford: Note on a method for calculating corrected sums of squares and products. Technometrics 4, 1962. */
     const double before = value - c->mean;
     c->mean += before / (double)c->values;
@@ -231,7 +233,7 @@ static int add_value(column_scan *c, const scan *s, const gm_field *field, bool 
     double value = 0;
     char shown[GM_VISIBLE];
     if (c->kind == CATEGORICAL && c->forced) return wanted ? add_category(c, field, e) : 0;
-    const bool number = gm_parse_double_n(field->text, field->length, &value);
+    const bool number = gm_parse_double_roomy(field->text, field->length, &value);
     if ((!number || s->missing.numbers) && gm_missing_is(&s->missing, field->text, field->length)) {
         if (wanted) c->missing++;
         return c->kind != NUMERIC && wanted ? add_category(c, field, e) : 0;
@@ -608,11 +610,7 @@ static int describe(gm_schema *s, char *const *files, size_t file_count, const g
     return gm_fail(e, "%s is a stream; columns and classes are read from CSV or IDX files", gm_data_name(files[0]));
 }
 
-gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e) {
-    if (file_count == 0) {
-        gm_fail_usage(e, "no data file was named");
-        return NULL;
-    }
+static gm_schema *scan_files(char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e) {
     gm_schema *s = gm_new_zeroed(1, sizeof *s, e);
     if (s == NULL) return NULL;
     s->scale = choice->scale;
@@ -621,5 +619,18 @@ gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_c
         gm_schema_free(s);
         return NULL;
     }
+    return s;
+}
+
+gm_schema *gm_schema_scan(char *const *files, size_t file_count, const gm_scan_choice *choice, gm_error *e) {
+    gm_schema_cache cache;
+    if (file_count == 0) {
+        gm_fail_usage(e, "no data file was named");
+        return NULL;
+    }
+    gm_schema *s = gm_schema_cache_open(&cache, files, file_count, choice);
+    const bool known = s != NULL;
+    if (!known) s = scan_files(files, file_count, choice, e);
+    gm_schema_cache_close(&cache, known ? NULL : s);
     return s;
 }

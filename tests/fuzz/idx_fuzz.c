@@ -27,7 +27,7 @@ static void check_table(char *const *files, size_t count, const gm_schema *s) {
     int32_t y = 0, picked_y = 0;
     for (uint32_t row = 0; row < s->rows; row++) {
         REQUIRE(gm_rows_next(d, 1, row % 2 == 0, x, &y, &e) == 1);
-        gm_table_pick(t, 1, &row, picked, &picked_y);
+        REQUIRE(gm_table_pick(t, 1, &row, picked, &picked_y, &e) == 0);
         REQUIRE(memcmp(x, picked, s->features * sizeof *x) == 0 && y == picked_y);
     }
     REQUIRE(gm_rows_next(d, 1, false, x, &y, &e) == 0);

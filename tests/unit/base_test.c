@@ -100,9 +100,14 @@ static void test_whole_numbers(void) {
 }
 
 static void check_same_as_library(const char *text) {
-    double v = 0, wanted = strtod(text, NULL);
-    if (!gm_parse_double(text, &v) || memcmp(&v, &wanted, sizeof v) != 0) {
-        printf("# '%s': %.17g, not %.17g\n", text, v, wanted);
+    double v = 0, roomy = 0, wanted = strtod(text, NULL);
+    char room[4096];
+    const size_t n = strlen(text);
+    memset(room, '7', sizeof room); /* what stands behind a number is not looked at */
+    memcpy(room, text, n);
+    const bool read = gm_parse_double(text, &v) && gm_parse_double_roomy(room, n, &roomy);
+    if (!read || memcmp(&v, &wanted, sizeof v) != 0 || memcmp(&roomy, &wanted, sizeof v) != 0) {
+        printf("# '%s': %.17g and %.17g, not %.17g\n", text, v, roomy, wanted);
         check_failed = true;
     }
 }
@@ -147,7 +152,10 @@ static void test_doubles(void) {
         "1,5", "1.5.2", "--1",  "1_000", "1f",  "١",    NULL};
     for (size_t i = 0; bad[i]; i++) {
         double v = 7;
+        char room[64] = "";
+        memcpy(room, bad[i], strlen(bad[i]));
         CHECK(!gm_parse_double(bad[i], &v));
+        CHECK(!gm_parse_double_roomy(room, strlen(bad[i]), &v));
         CHECK(v == 7);
         if (v != 7) printf("# '%s'\n", bad[i]);
     }
@@ -165,15 +173,45 @@ static void test_long_number(void) {
     CHECK(gm_parse_double(text, &v) && v == 0.025 * 10);
 }
 
+static uint64_t random_state;
+static uint64_t random_bits(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    return random_state ^= random_state << 17;
+}
+
+/* Digits, of which none to all stand behind a point; some with an exponent. */
+static void write_decimal(char text[64]) {
+    const unsigned digits = 1 + (unsigned)(random_bits() % 19), whole = (unsigned)(random_bits() % (digits + 1));
+    const bool point = whole < digits || random_bits() % 4 == 0, exponent = random_bits() % 8 == 0;
+    char *p = text;
+    if (random_bits() % 2) *p++ = random_bits() % 8 ? '-' : '+';
+    for (unsigned i = 0; i < digits; i++) {
+        if (i == whole && point) *p++ = '.';
+        *p++ = (char)('0' + (random_bits() % 4 ? random_bits() % 10 : 0));
+    }
+    if (whole == digits && point) *p++ = '.';
+    snprintf(p, 16, exponent ? "e%d" : "", (int)(random_bits() % 60) - 40);
+}
+
+/* A number half way between two doubles, or beside it: the hard ones to round. */
+static void write_half_way(char text[64]) {
+    const uint64_t odd = (UINT64_C(1) << 53) + random_bits() % (UINT64_C(1) << 53) * 2 + 1;
+    const uint64_t half = odd / 2 + random_bits() % 3 - 1;
+    snprintf(text, 64, "%llu.%s", (unsigned long long)half, random_bits() % 2 ? "5" : "25");
+}
+
 /* Numbers of every length against the C library, in the locale "C". */
 static void test_random_doubles(void) {
-    uint64_t state = 1;
-    for (int i = 0; i < 100000 && !check_failed; i++) {
+    random_state = 1;
+    for (int i = 0; i < 300000 && !check_failed; i++) {
         char text[64];
-        state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
-        double magnitude = (double)(state >> 40);
-        snprintf(text, sizeof text, "%.*g", 1 + (int)(state >> 33) % 17,
-                 magnitude * pow(10, (int)(state >> 50) % 40 - 20));
+        write_decimal(text);
+        check_same_as_library(text);
+        write_half_way(text);
+        check_same_as_library(text);
+        snprintf(text, sizeof text, "%.*g", 1 + (int)(random_bits() % 17),
+                 (double)(random_bits() >> 40) * pow(10, (int)(random_bits() % 40) - 20));
         check_same_as_library(text);
     }
 }

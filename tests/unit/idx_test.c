@@ -112,7 +112,7 @@ static void test_same_bits(void) {
               gm_rows_next(d, 100, false, x + 7 * PIXELS, y + 7, &e) == ROWS - 7);
         CHECK(gm_rows_next(d, 100, false, picked, NULL, &e) == 0);
         for (uint32_t i = 0; i < ROWS; i++) numbers[i] = i * 7 % ROWS;
-        gm_table_pick(t, ROWS, numbers, picked, picked_y);
+        CHECK(gm_table_pick(t, ROWS, numbers, picked, picked_y, &e) == 0);
         size_t wrong = 0;
         for (size_t row = 0; row < ROWS; row++) {
             CHECK(y[row] == (int32_t)(row % 3) && picked_y[row] == (int32_t)(numbers[row] % 3));
@@ -264,7 +264,7 @@ static void test_several(void) {
     const uint32_t number = ROWS + 4;
     float x[PIXELS];
     int32_t y = -1;
-    if (t != NULL) gm_table_pick(t, 1, &number, x, &y);
+    if (t != NULL) CHECK(gm_table_pick(t, 1, &number, x, &y, &e) == 0);
     CHECK(y == 1 && x[3] == pixel(4, 3));
     gm_table_free(t);
     t = gm_table_load(files, 3, s, &(gm_data_choice){.need_label = true}, &e);

@@ -141,7 +141,7 @@ static void test_unknown(void) {
     gm_table *t = gm_table_load(two_files, 1, s, &(gm_data_choice){0}, &e);
     const uint32_t numbers[4] = {0, 1, 2, 3};
     memset(x, 0, sizeof x);
-    if (t != NULL) gm_table_pick(t, 4, numbers, x, NULL);
+    if (t != NULL) CHECK(gm_table_pick(t, 4, numbers, x, NULL, &e) == 0);
     CHECK(t != NULL && memcmp(x, expected, sizeof x) == 0);
     notes[0] = '\0';
     if (t != NULL) gm_table_notes(t, take_note, notes);
@@ -300,7 +300,7 @@ static void test_fold_kinds(void) {
     gm_table *t = gm_table_load(two_files, 2, s, &choice, &e);
     CHECK(t != NULL && gm_table_rows(t) == n);
     for (uint32_t i = 0; i < n; i++) places[i] = i;
-    if (t != NULL) gm_table_pick(t, n, places, x, seen);
+    if (t != NULL) CHECK(gm_table_pick(t, n, places, x, seen, &e) == 0);
     for (size_t i = 0; i < n; i++) CHECK(x[2 * i] == (float)numbers[i] && seen[i] == y[i]);
     gm_table_free(t);
 
@@ -373,7 +373,7 @@ static void test_table(void) {
     if (t == NULL || d == NULL) return;
     CHECK(gm_rows_next(d, 178, false, x, y, &e) == 178);
     for (uint32_t i = 0; i < 178; i++) numbers[i] = i * 5 % 178;
-    gm_table_pick(t, 178, numbers, picked, picked_y);
+    CHECK(gm_table_pick(t, 178, numbers, picked, picked_y, &e) == 0);
     size_t wrong = 0;
     for (size_t i = 0; i < 178; i++) {
         wrong += memcmp(picked + i * 13, x + numbers[i] * 13, 13 * sizeof *x) != 0 || picked_y[i] != y[numbers[i]];
@@ -394,7 +394,7 @@ static void test_table_one_hot(void) {
     float x[12];
     int32_t y[3];
     CHECK(t != NULL && gm_table_features(t) == 4);
-    if (t != NULL) gm_table_pick(t, 3, numbers, x, y);
+    if (t != NULL) CHECK(gm_table_pick(t, 3, numbers, x, y, &e) == 0);
     const float expected[12] = {1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1};
     CHECK(memcmp(x, expected, sizeof x) == 0 && y[0] == 1 && y[1] == 0 && y[2] == 1);
     gm_table_free(t);
@@ -556,7 +556,7 @@ static void test_stream(void) {
                                 &(gm_data_choice){.need_label = true, .max_tensor = GM_MAX_TENSOR_DEFAULT}, &e);
     const uint32_t number = 8;
     CHECK(t != NULL && gm_table_rows(t) == 10 && gm_table_features(t) == 4);
-    if (t != NULL) gm_table_pick(t, 1, &number, x, y);
+    if (t != NULL) CHECK(gm_table_pick(t, 1, &number, x, y, &e) == 0);
     CHECK(x[0] == 12 && x[3] == 15 && y[0] == 1);
     gm_table_free(t);
 }
