@@ -109,6 +109,7 @@ static void fill_target(bench *b, size_t i) {
 static bench *open_bench(const trial *t) {
     gm_error e;
     bench *b = calloc(1, sizeof *b);
+    if (!b) exit(1);
     size_t layers = 0;
     while (t->layers[layers]) layers++;
     b->net = gm_net_parse(t->input, t->layers, layers, (gm_words){.features = 5, .classes = 3}, &e);

@@ -179,7 +179,8 @@ static void test_no_header(void) {
     float x[4];
     int32_t y[2];
     put_text("old.csv", "x\t1\t5\ny\t2\t6\n");
-    gm_schema *s = gm_schema_scan(files, 1, &(gm_scan_choice){.label = "1", .form = {'\t', true}}, &e);
+    gm_schema *s =
+        gm_schema_scan(files, 1, &(gm_scan_choice){.label = "1", .form = {.separator = '\t', .no_header = true}}, &e);
     CHECK(s != NULL);
     if (s == NULL) return;
     put_text("new.csv", "y\t3\t8\n");
