@@ -272,6 +272,7 @@ static int make_model(model_values *v) {
     gm_model_close(m);
     gm_model_spec_free(&spec);
     free(v->state.blocks);
+    v->state.blocks = NULL;
     int fd = memory_file();
     static char bytes[1 << 16];
     FILE *f = fopen("flips.gm", "rb");

@@ -195,7 +195,7 @@ static void test_spec_round_trip(void) {
     CHECK(gm_map_set(spec.provenance, "by", gm_value_text("me")) == 0);
     gm_value *v = gm_model_spec_value(&spec, true, &e);
     gm_model_spec back;
-    CHECK(v && gm_model_spec_parse(v, &back, &e) == 0);
+    if (!v || gm_model_spec_parse(v, &back, &e) != 0) exit(1);
     CHECK_TEXT(back.name, "D");
     CHECK_TEXT(back.init, "glorot");
     CHECK(back.seed == spec.seed);
