@@ -671,6 +671,7 @@ static void copies_under_fire(const char *path, bool whole, uint64_t steps, int 
 
 static void copies_of(size_t size, bool whole, uint64_t steps, int least) {
     gm_model_spec spec = make_large_spec(size);
+    if (getenv("GM_VALGRIND")) steps /= 10, least /= 10; /* in as many seconds */
     unlink("large.gm");
     CHECK(create("large.gm", &spec, 0, false) == 0);
     gm_model_spec_free(&spec);
