@@ -272,7 +272,6 @@ static int make_model(model_values *v) {
     gm_model_close(m);
     gm_model_spec_free(&spec);
     free(v->state.blocks);
-    v->state.blocks = NULL;
     int fd = memory_file();
     static char bytes[1 << 16];
     FILE *f = fopen("flips.gm", "rb");
@@ -280,7 +279,8 @@ static int make_model(model_values *v) {
     if (n == 0 || n == sizeof bytes || gm_write_all(fd, bytes, n) != 0) exit(1);
     fclose(f);
     files_note("flips.gm");
-    CHECK(load_model(fd, v) == 0 && v->state.step == 3 && v->state.calibration.kind == GM_PLATT);
+    if (load_model(fd, v) != 0) exit(1);
+    CHECK(v->state.step == 3 && v->state.calibration.kind == GM_PLATT);
     return fd;
 }
 
