@@ -171,7 +171,7 @@ static int csv_widen(logger *s, const char *name, gm_error *e) {
     if (column_add(s, name, strlen(name), e) != 0 || gm_output_open(&out, s->output, e) != 0) return -1;
     FILE *wide = fdopen(dup(out.fd), "w");
     rewind(s->csv);
-    for (ssize_t n, row = 0; wide && (n = getline(&line, &capacity, s->csv)) > 0; row++) {
+    for (size_t row = 0; wide && getline(&line, &capacity, s->csv) > 0; row++) {
         line[strcspn(line, "\n")] = '\0';
         fprintf(wide, "%s,%s\n", line, row == 0 ? name : "");
     }

@@ -29,6 +29,15 @@ int gm_fail_errno(gm_error *e, const char *format, ...) GM_PRINTF(2, 3);
 /* Puts a prefix (say "record 12: ") before the text that is there already; returns -1. */
 int gm_fail_within(gm_error *e, const char *format, ...) GM_PRINTF(2, 3);
 
+/* What they return is seen at the call too, by compilers and analyzers that do not see into error.c. */
+static inline int gm_failed(void) {
+    return -1;
+}
+#define gm_fail(...) (gm_fail(__VA_ARGS__), gm_failed())
+#define gm_fail_usage(...) (gm_fail_usage(__VA_ARGS__), gm_failed())
+#define gm_fail_errno(...) (gm_fail_errno(__VA_ARGS__), gm_failed())
+#define gm_fail_within(...) (gm_fail_within(__VA_ARGS__), gm_failed())
+
 /* The text of errno value `number`, from a buffer that is this thread's own. */
 const char *gm_errno_text(int number);
 

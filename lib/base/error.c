@@ -20,7 +20,7 @@ static void GM_PRINTF(3, 0) set_text(gm_error *e, bool usage, const char *format
     memcpy(e->text, text, strlen(text) + 1);
 }
 
-int gm_fail(gm_error *e, const char *format, ...) {
+int(gm_fail)(gm_error *e, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     set_text(e, false, format, arguments);
@@ -28,7 +28,7 @@ int gm_fail(gm_error *e, const char *format, ...) {
     return -1;
 }
 
-int gm_fail_usage(gm_error *e, const char *format, ...) {
+int(gm_fail_usage)(gm_error *e, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     set_text(e, true, format, arguments);
@@ -44,7 +44,7 @@ static void append(gm_error *e, const char *tail) {
     e->text[used + n] = '\0';
 }
 
-int gm_fail_errno(gm_error *e, const char *format, ...) {
+int(gm_fail_errno)(gm_error *e, const char *format, ...) {
     int number = errno;
     va_list arguments;
     va_start(arguments, format);
@@ -56,7 +56,7 @@ int gm_fail_errno(gm_error *e, const char *format, ...) {
     return -1;
 }
 
-int gm_fail_within(gm_error *e, const char *format, ...) {
+int(gm_fail_within)(gm_error *e, const char *format, ...) {
     char text[sizeof e->text];
     memcpy(text, e->text, sizeof text);
     va_list arguments;

@@ -110,7 +110,7 @@ int gm_kernel_distance(const gm_points *real, const gm_points *fake, uint64_t se
     if (gm_blas_ready(e) != 0) return -1;
     const size_t least = real->rows < fake->rows ? real->rows : fake->rows;
     const double rows = (double)real->rows + (double)fake->rows;
-    const bool all = rows * rows * (double)real->columns <= GM_KERNEL_WORK || least < 2 * GM_KERNEL_ROWS;
+    const bool all = rows * rows * (double)real->columns <= GM_KERNEL_WORK || least / 2 < GM_KERNEL_ROWS;
     const size_t size = least / 2 < GM_KERNEL_SUBSET ? least / 2 : GM_KERNEL_SUBSET;
     *f = (gm_kernel_figures){.subsets = all ? 0 : least / size};
     double *work = gm_new(all ? 2 * (real->rows + fake->rows) : 4 * size, sizeof *work, e);

@@ -87,7 +87,7 @@ static void all_exact(const search *s, size_t i, candidate *list, size_t *count)
 
 /* From candidates by product to the exact nearest and k-th nearest. */
 static void settle(const search *s, size_t i, candidate *list, size_t count, size_t most) {
-    candidate best[KEPT_MOST];
+    candidate best[KEPT_MOST] = {0};
     size_t found = 0;
     /* what is not among them is at least so far, and 0 is the least there is */
     const double edge = fmax(list[count - 1].distance - 2 * slack_of(s, i, s->longest), 0);
@@ -102,7 +102,7 @@ static void search_piece(void *context, size_t piece) {
     const size_t d = s->a->columns, first = piece * ROWS, most = s->k + SPARE;
     const size_t rows = s->a->rows - first < ROWS ? s->a->rows - first : ROWS;
     float products[ROWS * WIDTH];
-    candidate lists[ROWS][KEPT_MOST];
+    candidate lists[ROWS][KEPT_MOST] = {0};
     size_t counts[ROWS] = {0};
     for (size_t r = 0; r < rows && s->radii; r++) s->inside[first + r] = 0;
     for (size_t k = 0; k < s->b->rows; k += WIDTH) {

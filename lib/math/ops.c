@@ -17,8 +17,8 @@
 
 /* ---- exp and what is made of it ---- */
 
-#define EXP_LOW -87.33654f /* exp of less is below FLT_MIN */
-#define EXP_HIGH 88.72283f /* exp of more is above FLT_MAX */
+#define EXP_LOW (-87.33654f) /* exp of less is below FLT_MIN */
+#define EXP_HIGH 88.72283f   /* exp of more is above FLT_MAX */
 
 /* exp(x) = 2^n p, returns p in [0.7, 1.42]; |x| <= 89. Adding 1.5 2^23 rounds to an integer in the low bits (Cody and
  * Waite 1980). With r = x - n ln 2: p = 1 + r + r^2 Q(r), Q of degree 4, fit 3.1e-9. */

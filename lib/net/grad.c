@@ -52,6 +52,7 @@ static size_t region_width(const gm_walk *w, bool staged) {
 static void place_chunk(const gm_pass *pass, size_t chunk, float *scratch, gm_chunk *c) {
     const gm_walk *w = pass->walk;
     const gm_net *net = w->net;
+    const size_t last = gm_last_layer(net);
     float *region = pass->stacked ? pass->stacked : scratch + w->extra_width * w->chunk_rows;
     c->operand = chunk / pass->operand_chunks;
     c->first = chunk % pass->operand_chunks * w->chunk_rows;
@@ -64,7 +65,7 @@ static void place_chunk(const gm_pass *pass, size_t chunk, float *scratch, gm_ch
     c->x[0] = whole ? whole + c->first * net->inputs : c->own;
     c->d[0] = gradient ? gradient + c->first * net->inputs : NULL;
     c->lowest = gradient ? 0 : pass->lowest;
-    for (size_t l = 0; l < net->layer_count; l++) {
+    for (size_t l = 0; l <= last; l++) {
         size_t units = net->layers[l].units;
         bool idle = gm_layer_idle(&net->layers[l], &pass->call->mode);
         c->y[l] = region + w->output_at[l] * region_rows + row * units;
@@ -72,7 +73,7 @@ static void place_chunk(const gm_pass *pass, size_t chunk, float *scratch, gm_ch
         c->extra[l] = !has_extra(pass, l, c->lowest) ? NULL
                       : pass->staged ? region + (w->stacked_width + w->extra_at[l]) * region_rows + row * units
                                      : scratch + w->extra_at[l] * w->chunk_rows;
-        if (l + 1 < net->layer_count) c->x[l + 1] = idle ? c->x[l] : c->y[l];
+        if (l < last) c->x[l + 1] = idle ? c->x[l] : c->y[l];
     }
 }
 
@@ -143,7 +144,7 @@ static void add_divergence(const gm_pass *pass, const gm_chunk *c, double *value
 static void chunk_loss(const gm_pass *pass, const gm_chunk *c) {
     const gm_net *net = pass->walk->net;
     const gm_backward *call = pass->call;
-    size_t n = c->rows * net->outputs, last = net->layer_count - 1;
+    size_t n = c->rows * net->outputs, last = gm_last_layer(net);
     float *d = c->lowest <= net->layer_count ? c->d[net->layer_count] : NULL;
     if (call->output && c->operand == 0)
         memcpy(call->output + c->first * net->outputs, c->y[last], n * sizeof *call->output);
@@ -226,7 +227,7 @@ static void chunk_backward(const gm_pass *pass, const gm_chunk *c) {
         if (l >= c->lowest) layer_backward(pass, l, c);
     }
     long latent = gm_net_latent(net);
-    if (pass->from > 0 || c->lowest > 0 || latent < 0 || net->layers[latent].labels == 0) return;
+    if (pass->from > 0 || !c->d[0] || latent < 0 || net->layers[latent].labels == 0) return;
     add_label_gradient(pass, &net->layers[latent], c, c->d[latent + 1]);
 }
 

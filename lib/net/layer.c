@@ -286,7 +286,7 @@ void gm_activation_tangent(gm_activation a, size_t n, const float *v, const floa
     float slope[BLOCK], curve[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK) {
         size_t count = smaller(BLOCK, n - i);
-        slopes(a, count, v ? v + i : NULL, y + i, slope, curve);
+        slopes(a, count, gm_activation_keeps_v(a) ? v + i : NULL, y + i, slope, curve);
         multiply(count, slope, dv + i, tangent + i);
     }
 }
@@ -296,7 +296,7 @@ void gm_activation_tangent_backward(gm_activation a, size_t n, const float *v, c
     float slope[BLOCK], curve[BLOCK];
     for (size_t i = 0; i < n; i += BLOCK) {
         size_t count = smaller(BLOCK, n - i);
-        slopes(a, count, v ? v + i : NULL, y + i, slope, curve);
+        slopes(a, count, gm_activation_keeps_v(a) ? v + i : NULL, y + i, slope, curve);
         for (size_t j = 0; j < count; j++) q[i + j] = q[i + j] * slope[j] + p[i + j] * dv[i + j] * curve[j];
         multiply(count, slope, p + i, dv + i);
     }

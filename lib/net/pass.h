@@ -42,6 +42,12 @@ typedef struct gm_chunk {
     size_t lowest; /* d[lowest] is the last that is wanted */
 } gm_chunk;
 
+/* A network has one layer at least (gm_net_parse). */
+static inline size_t gm_last_layer(const gm_net *net) {
+    if (net->layer_count == 0) __builtin_unreachable();
+    return net->layer_count - 1;
+}
+
 /* Columns of an extra matrix for the gradient penalty, behind the others in the scratch. */
 size_t gm_penalty_width(const gm_walk *w);
 

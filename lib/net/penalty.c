@@ -41,13 +41,14 @@ size_t gm_penalty_width(const gm_walk *w) {
 static void place(gm_bent *b, const gm_pass *pass, size_t penalty, float *scratch) {
     const gm_walk *w = pass->walk;
     const gm_net *net = w->net;
+    const size_t last = gm_last_layer(net);
     size_t row = (pass->operands + penalty) * pass->call->rows + b->first,
            tangent = row + pass->penalties * pass->call->rows;
     b->stacked_row = row;
     b->x = pass->stacked + row * net->inputs;
     b->dx = pass->stacked + tangent * net->inputs;
     b->p = scratch + w->extra_width * w->chunk_rows;
-    for (size_t l = 0; l < net->layer_count; l++) {
+    for (size_t l = 0; l <= last; l++) {
         const gm_layer *layer = &net->layers[l];
         float *outputs = pass->stacked + w->output_at[l] * pass->region_rows,
               *derivatives = pass->stacked + w->derivative_at[l] * pass->region_rows;
@@ -59,7 +60,7 @@ static void place(gm_bent *b, const gm_pass *pass, size_t penalty, float *scratc
         b->d[l] = derivatives + row * layer->units;
         b->dd[l] = derivatives + tangent * layer->units;
         bool keeps = gm_layer_keeps(layer) || gm_activation_keeps_v(layer->activation);
-        b->extra[l] = keeps || l + 1 == net->layer_count ? scratch + w->extra_at[l] * w->chunk_rows : NULL;
+        b->extra[l] = keeps || l == last ? scratch + w->extra_at[l] * w->chunk_rows : NULL;
     }
 }
 
@@ -117,7 +118,7 @@ static size_t below(const gm_bent *b, size_t l) {
 /* g[rows, inputs] = d D(x) / d x, to where the tangents of x go; b->d are overwritten. */
 static void input_gradient(const gm_bent *b) {
     const gm_net *net = b->pass->walk->net;
-    size_t l = net->layer_count - 1;
+    size_t l = gm_last_layer(net);
     for (size_t i = 0; i < b->rows * net->outputs; i++) b->d[l][i] = 1.0f;
     while (l < net->layer_count) {
         const gm_layer *layer = &net->layers[l];
@@ -174,7 +175,7 @@ static void backward(const gm_bent *b) {
     const gm_net *net = b->pass->walk->net;
     size_t most = b->pass->walk->chunk_rows, wide = gm_penalty_width(b->pass->walk) / 2;
     float *p = b->p, *other = b->p + wide * most;
-    size_t l = net->layer_count - 1;
+    size_t l = gm_last_layer(net);
     for (size_t i = 0; i < b->rows * net->outputs; i++) p[i] = 1.0f;
     memset(b->d[l], 0, b->rows * net->outputs * sizeof(float));
     while (l < net->layer_count) {

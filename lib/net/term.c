@@ -8,6 +8,7 @@
 #include "gm/ops.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BLOCK ((size_t)1024) /* numbers that are worked on at a time */
 
@@ -323,7 +324,8 @@ static void compute_block(const gm_term *term, const gm_target *target, float sc
     case GM_GP:
     case GM_L1:
     case GM_L2:
-        break; /* not by numbers */
+        memset(value, 0, n * sizeof *value); /* not by numbers */
+        break;
     }
 }
 

@@ -132,7 +132,7 @@ static int train(trial *t, size_t fold, const float **trained, gm_error *e) {
     memset(t->blocks, 0, 6 * block * sizeof *t->blocks);
     if (gm_net_init(t->net, "he", t->seed, now, e) != 0) return -1;
     for (size_t i = 0; i < 2 * t->half; i++) rows += !is_judged(t, i, fold);
-    const size_t size = rows < BATCH ? rows : BATCH, wanted = EPOCHS * rows / size;
+    const size_t size = rows < BATCH ? rows : BATCH, wanted = rows < BATCH ? EPOCHS : EPOCHS * rows / BATCH;
     const size_t updates = wanted < UPDATES_LEAST ? UPDATES_LEAST : wanted > UPDATES_MOST ? UPDATES_MOST : wanted;
     for (size_t u = 0; u < updates; u++) {
         for (size_t n = 0; n < size;) {

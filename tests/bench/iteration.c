@@ -73,7 +73,7 @@ static gm_record *record;
 extern const gm_tool gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_noise_tool, gm_step_tool;
 static const gm_tool *const tools[] = {&gm_batch_tool, &gm_forward_tool, &gm_grad_tool, &gm_noise_tool, &gm_step_tool};
 
-static void die(const gm_error *e) {
+static _Noreturn void die(const gm_error *e) {
     fprintf(stderr, "iteration: %s\n", e->text);
     exit(1);
 }

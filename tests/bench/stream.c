@@ -18,7 +18,7 @@
 
 #define NUMBERS ((size_t)1 << 18)
 
-static void die(const char *text) {
+static _Noreturn void die(const char *text) {
     fprintf(stderr, "stream: %s\n", text);
     exit(1);
 }

@@ -71,7 +71,12 @@ static char *read_text(const uint8_t *data, size_t size, gm_csv_form form, gm_er
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
+<<<<<<< HEAD
     const int fd = fuzz_file(0, data, size);
+=======
+    REQUIRE(f != NULL);
+    const int fd = fuzz_file(data, size);
+>>>>>>> analysis
     gm_csv *c = gm_csv_new(fd, "fuzz", form, e);
     const gm_field *fields;
     uint64_t line;
@@ -90,6 +95,7 @@ static void check_ways(const uint8_t *data, size_t size, gm_csv_form form) {
     gm_error cut_error = {.text = ""}, error = {.text = ""};
     if (memchr(data, '"', size) != NULL || memchr(data, 0, size) != NULL || size > 60000) return;
     uint8_t *longer = malloc(size + 2);
+    REQUIRE(longer != NULL);
     if (size > 0) memcpy(longer, data, size);
     size_t last = size;
     while (last > 0 && data[last - 1] != (uint8_t)form.separator && (data[last - 1] == ' ' || data[last - 1] == '\t'))

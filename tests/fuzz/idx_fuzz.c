@@ -12,7 +12,7 @@
 static int idx_file(size_t which, const uint8_t *bytes, size_t n) {
     const int fd = fuzz_file(which, bytes, n);
     const bool gzip = n >= 2 && bytes[0] == 0x1F && bytes[1] == 0x8B;
-    if (n >= 3 && !gzip) REQUIRE(pwrite(fd, (uint8_t[]){0, 0, 8 + (bytes[2] + 6) % 7}, 3, 0) == 3);
+    if (n >= 3 && !gzip) REQUIRE(pwrite(fd, (uint8_t[]){0, 0, (uint8_t)(8 + (bytes[2] + 6) % 7)}, 3, 0) == 3);
     return fd;
 }
 

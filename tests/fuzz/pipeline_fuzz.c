@@ -24,6 +24,7 @@ static void check_quoted(const gm_line *line) {
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
+    REQUIRE(f != NULL);
     for (size_t i = 0; i < line->stage_count; i++) {
         if (i > 0) putc('|', f);
         for (size_t k = 0; k < line->stages[i].count; k++) {

@@ -28,6 +28,7 @@ static void load(const char *path) {
     FILE *f = fopen(path, "rb");
     REQUIRE(f != NULL && input_count < INPUTS_MAX);
     FILE *copy = open_memstream((char **)&now->bytes, &now->size);
+    REQUIRE(copy != NULL);
     for (int c = getc(f); c != EOF; c = getc(f)) putc(c, copy);
     REQUIRE(!ferror(f) && fclose(copy) == 0);
     fclose(f);
@@ -158,6 +159,7 @@ static bool survives(size_t from, size_t to) {
 int main(int argc, char **argv) {
     const char *slash = strrchr(argv[0], '/');
     char *name = strdup(slash != NULL ? slash + 1 : argv[0]);
+    REQUIRE(name != NULL);
     char *end = strstr(name, "_fuzz");
     if (end != NULL) *end = '\0';
     for (int i = 1; i < argc; i++) load(argv[i]);

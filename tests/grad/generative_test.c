@@ -356,6 +356,7 @@ static bool ends_mixed(const trial *t) {
 static bench *open_bench(const trial *t) {
     gm_error e = {.text = ""};
     bench *b = calloc(1, sizeof *b);
+    if (!b) exit(1);
     size_t layers = 0;
     b->t = t;
     while (t->layers[layers]) layers++;

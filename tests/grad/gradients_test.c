@@ -109,6 +109,7 @@ static void fill_target(bench *b, size_t i) {
 static bench *open_bench(const trial *t) {
     gm_error e;
     bench *b = calloc(1, sizeof *b);
+    if (!b) exit(1);
     size_t layers = 0;
     while (t->layers[layers]) layers++;
     b->net = gm_net_parse(t->input, t->layers, layers, (gm_words){.features = 5, .classes = 3}, &e);
@@ -195,7 +196,7 @@ static double twin_fourier(const bench *b, size_t l, size_t j, const double *x) 
 /* Row `row` of operand o through the network: outputs and logits. */
 static void twin_forward(const bench *b, size_t o, size_t row, double *out, double *logits) {
     const gm_net *net = b->net;
-    double x[WIDTH], v[WIDTH];
+    double x[WIDTH] = {0}, v[WIDTH];
     for (size_t i = 0; i < net->inputs; i++) x[i] = b->x[o][row * net->inputs + i];
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];

@@ -38,6 +38,7 @@ static gan *open_gan(const char *loss) {
     static const char *const layers[] = {"dense:200:leaky", "dropout:0.5", "dense:70:gelu", "dense:1:sigmoid"};
     gm_error e;
     gan *g = calloc(1, sizeof *g);
+    if (!g) exit(1);
     g->net = parse_net("100", layers, 4);
     g->walk = gm_walk_new(g->net, 11, &e);
     g->params = malloc(g->net->block * sizeof *g->params);
@@ -194,6 +195,7 @@ static plain *open_plain(size_t units, const char *activation) {
     char input[16], layer[40];
     const char *const layers[] = {layer};
     plain *p = calloc(1, sizeof *p);
+    if (!p) exit(1);
     snprintf(input, sizeof input, "%zu", units);
     snprintf(layer, sizeof layer, "dense:%zu:%s", units, activation);
     p->net = parse_net(input, layers, 1);

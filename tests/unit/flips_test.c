@@ -279,7 +279,8 @@ static int make_model(model_values *v) {
     if (n == 0 || n == sizeof bytes || gm_write_all(fd, bytes, n) != 0) exit(1);
     fclose(f);
     files_note("flips.gm");
-    CHECK(load_model(fd, v) == 0 && v->state.step == 3 && v->state.calibration.kind == GM_PLATT);
+    if (load_model(fd, v) != 0) exit(1);
+    CHECK(v->state.step == 3 && v->state.calibration.kind == GM_PLATT);
     return fd;
 }
 

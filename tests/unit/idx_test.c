@@ -146,7 +146,7 @@ static const char *load_message(const gm_schema *s) {
 }
 
 static void test_cut(void) {
-    unsigned char bytes[1024];
+    unsigned char bytes[1024] = {0};
     gm_schema *s = scan_pair("none");
     const size_t n = make_pictures(bytes);
     put_bytes("pictures", bytes, n - 1);
@@ -276,7 +276,7 @@ static void test_several(void) {
 
 /* Pictures that are not the model's. */
 static void test_other_model(void) {
-    unsigned char bytes[1024];
+    unsigned char bytes[1024] = {0};
     gm_schema *s = scan_pair("none");
     const uint32_t turned[3] = {1, WIDTH, HEIGHT}, small[3] = {1, 2, 2};
     size_t n = put_head(bytes, 0x08, 3, turned);

@@ -154,11 +154,11 @@ static void test_numbers(void) {
 /* text repeated n times, with `between` between */
 static const char *repeat(const char *text, const char *between, size_t n) {
     static char out[4096];
+    size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < n; i++) {
-        strcat(out, i ? between : "");
-        strcat(out, text);
-    }
+    for (size_t i = 0; i < n && used < sizeof out; i++)
+        used += (size_t)snprintf(out + used, sizeof out - used, "%s%s", i ? between : "", text);
+    CHECK(used < sizeof out);
     return out;
 }
 

@@ -276,8 +276,8 @@ static void moments(const char *init, double *mean, double *variance, float *mos
 }
 
 static void test_init(void) {
-    double mean, variance;
-    float most;
+    double mean = 0, variance = 0;
+    float most = 0;
     moments("glorot", &mean, &variance, &most);
     double limit = sqrt(6.0 / 700);
     CHECK(fabs(mean) < 0.001 && (double)most <= limit + 1e-8 && (double)most > 0.999 * limit);

@@ -88,6 +88,7 @@ static void test_refusals(void) {
 static void test_write_errors(void) {
     const size_t side = 700;
     float *pixels = malloc(side * side * sizeof *pixels);
+    if (pixels == NULL) exit(1);
     for (size_t i = 0; i < side * side; i++) pixels[i] = (float)(i * 2654435761u % 1000) / 500 - 1;
     gm_error e;
     const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);

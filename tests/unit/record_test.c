@@ -15,10 +15,12 @@ static float *put(gm_record *r, const char *name, size_t rows, size_t columns) {
 
 static void test_put_and_find(void) {
     gm_record *r = gm_record_new(&e);
-    CHECK(r && r->tensor_count == 0 && !r->info && !r->has_step);
+    if (!r) exit(1);
+    CHECK(r->tensor_count == 0 && !r->info && !r->has_step);
     float *x = put(r, "x", 4, 3);
     gm_tensor *t = gm_record_tensor(r, "x");
-    CHECK(t && t->data == x && t->rank == 2 && t->count == 12 && t->bytes == 48 && t->type == GM_F4);
+    if (!t) exit(1);
+    CHECK(t->data == x && t->rank == 2 && t->count == 12 && t->bytes == 48 && t->type == GM_F4);
     CHECK((uintptr_t)x % GM_ALIGN == 0 && !gm_record_tensor(r, "y"));
     put(r, "y", 4, 1);
     CHECK(gm_record_tensor(r, "x") == t && x[11] == 11);

@@ -31,7 +31,7 @@ static void test_csv(void) {
     gm_schema *s = small_schema();
     gm_error e;
     float x[12];
-    int32_t y[3];
+    int32_t y[3] = {0};
     /* Columns in another order, one too many. */
     put_text("new.csv", "k,b,extra,a,colour\ny,5,zzz,10,red\nx,6,,5,blue\n");
     gm_rows *d = gm_rows_open(two_files, 1, s, &(gm_data_choice){.need_label = true}, &e);
@@ -47,8 +47,8 @@ static void test_csv(void) {
 static void test_csv_several(void) {
     gm_schema *s = small_schema();
     gm_error e;
-    float x[20];
-    int32_t y[5];
+    float x[20] = {0};
+    int32_t y[5] = {0};
     put_text("new.csv", "a,colour,b,k\n0,red,5,x\n1,red,5,x\n2,red,5,y\n");
     put_text("more.csv", "k,a,b,colour\ny,3,5,red\n\"x\",4,5,red\n");
     gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){.need_label = true}, &e);
@@ -176,10 +176,11 @@ static const char *no_header_message(const gm_schema *s, const char *text) {
 static void test_no_header(void) {
     char *files[] = {(char[]){"old.csv"}};
     gm_error e;
-    float x[4];
-    int32_t y[2];
+    float x[4] = {0};
+    int32_t y[2] = {0};
     put_text("old.csv", "x\t1\t5\ny\t2\t6\n");
-    gm_schema *s = gm_schema_scan(files, 1, &(gm_scan_choice){.label = "1", .form = {'\t', true}}, &e);
+    gm_schema *s =
+        gm_schema_scan(files, 1, &(gm_scan_choice){.label = "1", .form = {.separator = '\t', .no_header = true}}, &e);
     CHECK(s != NULL);
     if (s == NULL) return;
     put_text("new.csv", "y\t3\t8\n");
@@ -293,8 +294,8 @@ static void test_fold_kinds(void) {
     const gm_data_choice choice = {.max_tensor = GM_MAX_TENSOR_DEFAULT, .fold = {2, 3, 5, true}};
     gm_error e;
     uint32_t numbers[FOLD_ROWS], places[FOLD_ROWS];
-    int32_t y[FOLD_ROWS], seen[FOLD_ROWS];
-    float x[2 * FOLD_ROWS];
+    int32_t y[FOLD_ROWS], seen[FOLD_ROWS] = {0};
+    float x[2 * FOLD_ROWS] = {0};
     char *stream[] = {(char[]){"fold.gms"}};
     const size_t n = fold_numbers(s, choice.fold, numbers, y);
     gm_table *t = gm_table_load(two_files, 2, s, &choice, &e);
@@ -392,7 +393,7 @@ static void test_table_one_hot(void) {
     gm_table *t = gm_table_load(files, 1, s, &(gm_data_choice){0}, &e);
     const uint32_t numbers[3] = {1, 0, 1};
     float x[12];
-    int32_t y[3];
+    int32_t y[3] = {0};
     CHECK(t != NULL && gm_table_features(t) == 4);
     if (t != NULL) CHECK(gm_table_pick(t, 3, numbers, x, y, &e) == 0);
     const float expected[12] = {1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1};

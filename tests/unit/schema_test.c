@@ -553,7 +553,7 @@ static void test_decode(void) {
 /* Missing numbers come back as empty fields, other forms of CSV in their own form. */
 static void test_decode_forms(void) {
     put_text("d.csv", "x;1;\"a;b\"\ny;;c\n");
-    gm_schema *s = scan_of("d.csv", &(gm_scan_choice){.label = "1", .form = {';', true}});
+    gm_schema *s = scan_of("d.csv", &(gm_scan_choice){.label = "1", .form = {.separator = ';', .no_header = true}});
     if (s == NULL) return;
     CHECK(s->features == 4);
     const float x[] = {1, 0.4f, 1, 0, 1, 0.6f, 0, 1};
@@ -642,7 +642,9 @@ static void test_value(void) {
     const gm_names marks = {2, texts};
     put_text("v.csv", "1|u|5\n1|u|\n1|v|\n-9|v|6\n2|w|\n-|w|7\n");
     const gm_fold rest = {1, 2, 99, true};
-    s = scan_of("v.csv", &(gm_scan_choice){.label = "c2", .form = {'|', true}, .marks = &marks, .fold = rest});
+    s = scan_of(
+        "v.csv",
+        &(gm_scan_choice){.label = "c2", .form = {.separator = '|', .no_header = true}, .marks = &marks, .fold = rest});
     if (s != NULL) there_and_back(s);
     gm_schema_free(s);
 }

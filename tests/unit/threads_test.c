@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 
 enum { PIECES = 1000 };
@@ -92,7 +93,8 @@ static void test_two_at_once(void) {
     gm_parallel(2, meet, &m);
     CHECK(!pthread_equal(m.thread[0], m.thread[1]));
     size_t worker = pthread_equal(m.thread[0], pthread_self()) ? 1 : 0;
-    CHECK(m.flushed[worker] && m.signals_blocked[worker]);
+    CHECK(m.flushed[worker] || getenv("GM_VALGRIND")); /* which keeps denormal numbers */
+    CHECK(m.signals_blocked[worker]);
     CHECK(!m.signals_blocked[1 - worker]);
 }
 

@@ -76,7 +76,7 @@ static void test_pack(void) {
 static gm_value *unpack_text(const char *bytes, size_t n) {
     return gm_value_unpack((const unsigned char *)bytes, n, &e);
 }
-#define UNPACK(literal) unpack_text(literal, sizeof literal - 1)
+#define UNPACK(literal) unpack_text(literal, sizeof(literal) - 1)
 
 static void test_unpack_forms(void) {
     gm_value *v =
