@@ -71,12 +71,8 @@ static char *read_text(const uint8_t *data, size_t size, gm_csv_form form, gm_er
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
-<<<<<<< HEAD
-    const int fd = fuzz_file(0, data, size);
-=======
     REQUIRE(f != NULL);
-    const int fd = fuzz_file(data, size);
->>>>>>> analysis
+    const int fd = fuzz_file(0, data, size);
     gm_csv *c = gm_csv_new(fd, "fuzz", form, e);
     const gm_field *fields;
     uint64_t line;
