@@ -191,7 +191,9 @@ static void write_decimal(char text[64]) {
         *p++ = (char)('0' + (random_bits() % 4 ? random_bits() % 10 : 0));
     }
     if (whole == digits && point) *p++ = '.';
-    snprintf(p, 16, exponent ? "e%d" : "", (int)(random_bits() % 60) - 40);
+    const int power = (int)(random_bits() % 60) - 40;
+    *p = '\0';
+    if (exponent) snprintf(p, 16, "e%d", power);
 }
 
 /* A number half way between two doubles, or beside it: the hard ones to round. */
