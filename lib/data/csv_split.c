@@ -37,7 +37,7 @@ char *gm_split_end(const gm_splitter *s, char *p) {
 GM_INLINE uint64_t ends_of_64(char separator, const char *bytes) {
     uint64_t ends = 0;
 #if defined(__SSE2__)
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         const __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(bytes + 16 * i));
         const __m128i line =
             _mm_or_si128(_mm_cmpeq_epi8(b, _mm_set1_epi8('\n')), _mm_cmpeq_epi8(b, _mm_set1_epi8('\r')));

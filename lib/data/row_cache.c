@@ -73,7 +73,7 @@ gm_row_cache *gm_row_cache_new(gm_encoder *n, size_t file_count, gm_error *e) {
 void gm_row_cache_free(gm_row_cache *c) {
     if (c == NULL) return;
     gm_cache_abandon(c->writer);
-    for (size_t i = 0; i < c->file_count; i++)
+    for (size_t i = 0; c->files != NULL && i < c->file_count; i++)
         if (c->files[i].cache.fd >= 0) close(c->files[i].cache.fd);
     free(c->files);
     free(c->ahead);
