@@ -134,6 +134,8 @@ static int show_model(const gm_model *m, gm_error *e) {
     }
     printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
     if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));
+    const uint32_t writer = gm_model_writer_pid(m);
+    if (writer) printf("  process %" PRIu32 " trains it now\n", writer);
     show_calibration(m);
     const gm_value *value = gm_model_spec_of(m)->schema;
     if (!value) return 0;

@@ -81,7 +81,7 @@ said() { # what a command says on stderr, and that its status is the first word
         # another boot id is all that a reboot leaves behind
         boot=$(cat /proc/sys/kernel/random/boot_id)
         sed "s/$boot/00000000-0000-0000-0000-000000000000/" W.gm >R.gm
-        ! cmp -s W.gm R.gm
+        gm_refute cmp -s W.gm R.gm
         [ "$(gm-show --step R.gm)" -ge 10 ]
     done
     # one that was killed is refused after a reboot
@@ -166,26 +166,29 @@ said() { # what a command says on stderr, and that its status is the first word
 }
 
 @test "a model that was replaced while it was trained: the run does not end well" {
-    gm-batch --train W.gm -b 10 -n 3 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | { cat; sleep 0.5; } | { gm-step -m W.gm >/dev/null 2>err.txt || echo "status $?" >>err.txt; } &
+    gm-batch --train W.gm -b 10 -n 3 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | { cat; until [ -e moved ]; do sleep 0.1; done; } | { gm-step -m W.gm >/dev/null 2>err.txt || echo "status $?" >>err.txt; } &
     pid=$!
-    sleep 0.2
+    gm_until_trained W.gm
     gm-init -o N.gm 4 dense:3 >/dev/null
     mv N.gm W.gm
+    touch moved
     wait $pid
     gm_assert_equal "$(cat err.txt)" "gm-step: W.gm: was removed or replaced while it was trained: what it learned is lost
 status 1"
 }
 
 @test "the helpers themselves can fail" {
-    ! gm_same_model none.gm nothing.gm 2>/dev/null
-    ! gm_assert_close 1e-9 5e-7 2>/dev/null
-    ! gm_assert_close 0.001 0.0010009 2>/dev/null
+    gm_refute gm_same_model none.gm nothing.gm 2>/dev/null
+    gm_refute gm_assert_close 1e-9 5e-7 2>/dev/null
+    gm_refute gm_assert_close 0.001 0.0010009 2>/dev/null
     gm_assert_close 0.001 0.0010009 1e-3
     gm_assert_close 1e-9 5e-7 1e-6 1e-6
-    ! gm_assert_close nan nan 2>/dev/null
-    ! gm_assert_close '' '' 2>/dev/null
-    ! gm_assert_fails 1 anything true 2>/dev/null
-    ! gm_assert_equal a b 2>/dev/null
+    gm_refute gm_assert_close nan nan 2>/dev/null
+    gm_refute gm_assert_close '' '' 2>/dev/null
+    gm_refute gm_assert_fails 1 anything true 2>/dev/null
+    gm_refute gm_refute true 2>/dev/null
+    gm_refute gm_refute grep x none.txt 2>/dev/null
+    gm_refute gm_assert_equal a b 2>/dev/null
 }
 
 @test "options that contradict or repeat themselves" {

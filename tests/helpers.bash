@@ -6,7 +6,9 @@
 #                                     the larger one, or by FLOOR (0)
 #   gm_assert_equal A B               two texts are equal
 #   gm_assert_fails STATUS TEXT CMD   CMD exits with STATUS and says one line on stderr that contains TEXT
+#   gm_refute CMD                     CMD exits with status 1: it says no. (Bats does not notice `! CMD` before the last line.)
 #   gm_same_model A B                 two model files hold the same step, parameters and state, to the bit
+#   gm_until_trained MODEL [PID]      waits until this process, or one, has opened the model for training, 60 s at most
 #   gm_python ARGS                    Debian's python3, which has Debian's python3-msgpack and the like
 #   gm_coverage CLASSIFIER CSV        counts the classes that a classifier finds in at least 2 % of the rows
 #
@@ -51,12 +53,28 @@ gm_assert_fails() {
     [[ $said == *"$text"* ]] || { printf "said:   %s\nwanted: %s\n" "$said" "$text" >&2; return 1; }
 }
 
+gm_refute() {
+    local status=0
+    "$@" || status=$?
+    [ "$status" -eq 1 ] || { echo "exit status $status, not 1: $*" >&2; return 1; }
+}
+
 gm_same_model() {
     local dir status=0
     dir=$(mktemp -d) || return 1
     { gm-save --no-provenance -o "$dir/a" "$1" && gm-save --no-provenance -o "$dir/b" "$2" && cmp "$dir/a" "$dir/b"; } || status=1
     rm -rf "$dir"
     return $status
+}
+
+gm_until_trained() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        if gm-show "$1" | grep -q "process ${2:-[0-9]*} trains it now"; then return; fi
+        sleep 0.1
+    done
+    echo "process ${2:-any} does not train $1" >&2
+    return 1
 }
 
 gm_python() {

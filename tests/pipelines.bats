@@ -169,7 +169,7 @@ png_size() { # "WIDTHxHEIGHT"
     run TEST=some.csv && gm_assert_equal "$(rows)" 59
     run && gm_assert_equal "$(rows)" 36
     head -100 share/gm/examples/data/wine.csv >data.csv
-    ! run
+    gm_refute run
     grep -q "or other contents of its INPUTS" err.txt
     both() { pipeline classify LAYERS=dense:classes:softmax EPOCHS=6 PATIENCE=4 "$@" &>/dev/null; }
     both OUT=out/both &
@@ -200,7 +200,7 @@ png_size() { # "WIDTHxHEIGHT"
     refuses "these are not to be set" sweep OPTIMIZER=sgd:lr=1
     refuses "make cannot work with blanks" classify "OUT=a b"
     # a first try that made no model does not stand in the way of its correction
-    ! pipeline classify LABEL=nolabel EPOCHS=1 OUT=tried &>/dev/null
+    gm_refute pipeline classify LABEL=nolabel EPOCHS=1 OUT=tried &>/dev/null
     pipeline classify EPOCHS=1 OUT=tried &>/dev/null
 }
 

@@ -97,6 +97,8 @@ void gm_model_skip(gm_model *m);
 void gm_model_note_blas(gm_model *m, const char *blas);
 bool gm_model_drifts(const gm_model *m, const char *blas);
 const char *gm_model_blas(const gm_model *m); /* "" before any training */
+/* The process that writes to the model now, 0 if none. In the instant in which one begins it may be the one before. */
+uint32_t gm_model_writer_pid(const gm_model *m);
 /* The calibration of the model's scores at `step`. One that was fitted at another step is none: its kind is
  * GM_UNCALIBRATED, and only its step and rows are told (rows 0: there never was one). */
 gm_calibration gm_model_calibration(const gm_model *m, uint64_t step);

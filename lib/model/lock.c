@@ -60,6 +60,10 @@ int gm_model_lock(gm_model *m, gm_error *e) {
     return 0;
 }
 
+uint32_t gm_model_writer_pid(const gm_model *m) {
+    return m->writer || gm_ofd_held(m->fd, GM_LOCK_WRITER) ? atomic_load(&m->control->pid) : 0;
+}
+
 bool gm_model_drifts(const gm_model *m, const char *blas) {
     const char *noted = m->control->blas;
     return noted[0] != '\0' && strncmp(blas, noted, sizeof m->control->blas - 1) != 0;

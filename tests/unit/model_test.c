@@ -533,6 +533,7 @@ static void test_lock(void) {
     char message[80];
     snprintf(message, sizeof message, "a.gm: held by another process (pid %ld)", (long)getpid());
     CHECK(gm_model_lock(two, &e) == -1 && says(message) && !e.usage); /* also within one process */
+    CHECK(gm_model_writer_pid(one) == (uint32_t)getpid() && gm_model_writer_pid(two) == (uint32_t)getpid());
     pid_t child = fork_clean();
     if (child == 0) {
         gm_model *m = gm_model_open("a.gm", &e);
