@@ -250,6 +250,8 @@ bool gm_parse_double_roomy(const char *text, size_t n, double *value) {
     const size_t length = n - sign;
     if (n == 0 || length - 1 >= sizeof v) return gm_parse_double_n(text, n, value);
     memcpy(&v, text + sign, sizeof v);
+    const unsigned behind = 8 * (unsigned)(sizeof v - length);
+    v = v << behind >> behind; /* what is no part of the text decides nothing */
     const size_t point = find_point(v);
     size_t digits = length, decimals = 0;
     if (point < length) {
