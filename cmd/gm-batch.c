@@ -240,11 +240,9 @@ static void batch_close(gm_call *call) {
 /* Training has read all of its files by now. */
 static void batch_access(const gm_call *call, gm_access *a) {
     const batch *s = call->state;
-    bool caches = s->source && gm_rows_caches(s->source);
-    for (int i = 0; i < call->argument_count; i++) {
-        gm_access_read(a, call->arguments[i]);
-        if (caches) gm_access_write(a, call->arguments[i]);
-    }
+    gm_access_arguments(call, a);
+    if (!s->source || !gm_rows_caches(s->source)) return;
+    for (int i = 0; i < call->argument_count; i++) gm_access_write(a, call->arguments[i]);
 }
 
 const gm_tool gm_batch_tool = {

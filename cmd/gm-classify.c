@@ -466,10 +466,6 @@ static void classify_close(gm_call *call) {
     free(s->fit_labels);
 }
 
-static void classify_access(const gm_call *call, gm_access *a) {
-    for (int i = 0; i < call->argument_count; i++) gm_access_read(a, call->arguments[i]);
-}
-
 const gm_tool gm_classify_tool = {
     .name = "gm-classify",
     .purpose = "Predicts: a label and its probability for each row of CSV, IDX or stream data.",
@@ -483,7 +479,7 @@ const gm_tool gm_classify_tool = {
     .reads_files = true,
     .blas = gm_blas_text,
     .open = classify_open,
-    .access = classify_access,
+    .access = gm_access_arguments,
     .process = classify_process,
     .close = classify_close,
 };

@@ -441,10 +441,6 @@ static void compare_close(gm_call *call) {
     free(s->fake.y);
 }
 
-static void compare_access(const gm_call *call, gm_access *a) {
-    for (int i = 0; i < call->argument_count; i++) gm_access_read(a, call->arguments[i]);
-}
-
 const gm_tool gm_compare_tool = {
     .name = "gm-compare",
     .purpose = "Measures how alike real rows and generated ones are.",
@@ -455,7 +451,7 @@ const gm_tool gm_compare_tool = {
     .reads_files = true,
     .blas = gm_blas_text,
     .open = compare_open,
-    .access = compare_access,
+    .access = gm_access_arguments,
     .process = compare_process,
     .close = compare_close,
 };

@@ -61,6 +61,11 @@ GM_MUST_USE int gm_open(const char *path, int flags);
 GM_MUST_USE int gm_write_all(int fd, const void *bytes, size_t n);
 GM_MUST_USE long gm_read_all(int fd, void *bytes, size_t n);
 
+/* The directory of a path, "." where it names none; to be freed. NULL if memory ran out. */
+GM_MUST_USE char *gm_directory_of(const char *path, gm_error *e);
+/* Syncs the directory of a path, so that a name in it lasts; a file system that has no such thing does without. */
+GM_MUST_USE int gm_sync_directory_of(const char *path, gm_error *e);
+
 /* True for a pipe that nobody reads any more: a write would fail. gm_fail_broken_pipe does what that write would do:
  * SIGPIPE, and if that is ignored -1 and a message. So a tool that waits, for input or for a step, ends as soon as its
  * output has become useless, and so do the ones before it. */

@@ -97,6 +97,8 @@ void gm_call_close(gm_call *call);
 /* `path` will be read; a file of that name will be written, beside it its temporary one. A NULL path or "-" is none. */
 void gm_access_read(gm_access *a, const char *path);
 void gm_access_write(gm_access *a, const char *path);
+/* A tool's `access` where its arguments are files that are read. */
+void gm_access_arguments(const gm_call *call, gm_access *a);
 /* The same for what an opened call names; without a tool's `access`, nothing. */
 void gm_access_call(gm_access *a, const gm_call *call);
 /* Gives up all that the opened call does not need, for this thread and those that it makes: other files, the network,

@@ -390,6 +390,22 @@ long gm_read_all(int fd, void *bytes, size_t n) {
     return (long)had;
 }
 
+char *gm_directory_of(const char *path, gm_error *e) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return gm_copy_text(".", 1, e);
+    return gm_copy_text(path, slash == path ? 1 : (size_t)(slash - path), e);
+}
+
+int gm_sync_directory_of(const char *path, gm_error *e) {
+    char *directory = gm_directory_of(path, e);
+    if (!directory) return -1;
+    int fd = gm_open(directory, O_RDONLY | O_DIRECTORY), failed = 0;
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) failed = gm_fail_errno(e, "%s: cannot sync its directory", path);
+    if (fd >= 0) close(fd);
+    free(directory);
+    return failed;
+}
+
 bool gm_pipe_is_broken(int fd) {
     struct pollfd output = {.fd = fd};
     return poll(&output, 1, 0) == 1 && (output.revents & POLLERR);

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,17 +214,12 @@ static int restrict_mode(int fd, int data) {
     return fchmod(fd, ours.st_mode & (0600 | (of_data.st_mode & (group | 0004))));
 }
 
-static char *directory_of(const char *path, char **copy) {
-    gm_error ignored;
-    *copy = gm_copy_text(path, strlen(path), &ignored);
-    return *copy != NULL ? dirname(*copy) : NULL;
-}
-
 static int open_nameless(const char *path) {
-    char *copy, *directory = directory_of(path, &copy);
+    gm_error ignored;
+    char *directory = gm_directory_of(path, &ignored);
     const int fd = directory != NULL ? gm_open(directory, O_TMPFILE | O_RDWR) : -1;
     const int number = errno;
-    free(copy);
+    free(directory);
     errno = number;
     return fd;
 }
@@ -320,10 +314,11 @@ static void sweep_one(sweep *s, const char *name) {
 }
 
 static void remove_useless(const gm_cache_writer *w) {
-    char *copy, *directory = directory_of(w->path, &copy);
+    gm_error ignored;
+    char *directory = gm_directory_of(w->path, &ignored);
     const char *slash = strrchr(w->path, '/'), *base = slash != NULL ? slash + 1 : w->path;
     DIR *d = directory != NULL ? opendir(directory) : NULL;
-    free(copy);
+    free(directory);
     if (d == NULL) return;
     sweep s = {.w = w, .directory = dirfd(d)};
     for (const struct dirent *entry; (entry = readdir(d)) != NULL;)

@@ -14,7 +14,7 @@
 /* A file in the making. */
 typedef struct draft {
     const char *path;
-    char *temporary, *directory;
+    char *temporary;
     int fd;       /* of the temporary file */
     int replaced; /* of the file that is to be replaced, its writer's lock held; or -1 */
 } draft;
@@ -29,12 +29,6 @@ static const char *size_text(size_t bytes, char out[32]) {
     }
     snprintf(out, 32, "%.1f %s", size, units[unit]);
     return out;
-}
-
-static char *directory_of(const char *path, gm_error *e) {
-    const char *slash = strrchr(path, '/');
-    if (!slash) return gm_copy_text(".", 1, e);
-    return gm_copy_text(path, slash == path ? 1 : (size_t)(slash - path), e);
 }
 
 /* The pid that a model file notes of its last writer, 0 if it cannot be read. */
@@ -65,9 +59,8 @@ static int guard_existing(draft *d, bool force, gm_error *e) {
 /* A new file beside the final one: renaming does not cross file systems. */
 static int open_temporary(draft *d, gm_error *e) {
     size_t room = strlen(d->path) + 32;
-    d->directory = directory_of(d->path, e);
     d->temporary = gm_new(room, 1, e);
-    if (!d->directory || !d->temporary) return -1;
+    if (!d->temporary) return -1;
     for (unsigned i = 0; i < 100; i++) {
         snprintf(d->temporary, room, "%s.%ld-%u.tmp", d->path, (long)getpid(), i);
         d->fd = gm_open(d->temporary, O_RDWR | O_CREAT | O_EXCL);
@@ -158,17 +151,6 @@ static int name_file(const draft *d, bool force, gm_error *e) {
     return gm_fail_errno(e, "%s: cannot create", d->path);
 }
 
-/* The name is on the disk when its directory is. */
-static int sync_directory(const draft *d, gm_error *e) {
-    int fd = gm_open(d->directory, O_RDONLY | O_DIRECTORY);
-    if (fd < 0) return gm_fail_errno(e, "%s: cannot sync its directory", d->path);
-    int failed = fsync(fd);
-    if (failed && errno == EINVAL) failed = 0; /* a file system that has no such thing */
-    if (failed) gm_fail_errno(e, "%s: cannot sync its directory", d->path);
-    close(fd);
-    return failed;
-}
-
 int gm_model_create(const char *path, const gm_model_spec *spec, const gm_state *state, bool force, gm_error *e) {
     if (state->step > GM_STEP_MAX) return gm_fail(e, "%s: step %" PRIu64 " is over the largest", path, state->step);
     draft d = {.path = path, .fd = -1, .replaced = -1};
@@ -180,11 +162,10 @@ int gm_model_create(const char *path, const gm_model_spec *spec, const gm_state 
         if (failed)
             unlink(d.temporary);
         else
-            failed = sync_directory(&d, e);
+            failed = gm_sync_directory_of(path, e);
     }
     if (d.fd >= 0) close(d.fd);
     if (d.replaced >= 0) close(d.replaced);
     free(d.temporary);
-    free(d.directory);
     return failed;
 }

@@ -92,6 +92,10 @@ void gm_access_write(gm_access *a, const char *path) {
     free(real);
 }
 
+void gm_access_arguments(const gm_call *call, gm_access *a) {
+    for (int i = 0; i < call->argument_count; i++) gm_access_read(a, call->arguments[i]);
+}
+
 void gm_access_call(gm_access *a, const gm_call *call) {
     if (call->tool->access) call->tool->access(call, a);
 }

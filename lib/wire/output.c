@@ -104,19 +104,6 @@ int gm_output_open(gm_output *o, const char *path, gm_error *e) {
     return -1;
 }
 
-/* Makes a rename last: the directory itself is synced. */
-static int sync_directory(const char *path, gm_error *e) {
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-    char *directory = gm_copy_text(slash ? path : ".", slash ? n : 1, e);
-    if (!directory) return -1;
-    int fd = gm_open(directory, O_RDONLY | O_DIRECTORY);
-    int status = fd < 0 || (fsync(fd) != 0 && errno != EINVAL) ? gm_fail_errno(e, "%s: cannot sync", directory) : 0;
-    if (fd >= 0) close(fd);
-    free(directory);
-    return status;
-}
-
 static void forget(gm_output *o) {
     free(o->path);
     free(o->temporary);
@@ -136,7 +123,7 @@ int gm_output_commit(gm_output *o, gm_error *e) {
         return -1;
     }
     if (close(o->fd) != 0 && errno != EINTR) status = gm_fail_errno(e, "%s: cannot close", o->path);
-    if (status == 0 && o->temporary) status = sync_directory(o->path, e);
+    if (status == 0 && o->temporary) status = gm_sync_directory_of(o->path, e);
     forget(o);
     return status;
 }

@@ -117,15 +117,19 @@ static void test_rows_and_tables(void) {
 static unsigned char good[1 << 16], bad[1 << 16];
 static size_t good_bytes;
 
-static bool keep_cache(const gm_schema *s, encoded *plain) {
+/* Makes the cache of one.csv, in `good`, and finds its name; *plain are the rows without. */
+static gm_schema *keep_cache(encoded *plain, char name[300]) {
+    gm_schema *s = make_files();
     const gm_data_choice off = choose(GM_CACHING_OFF), on = choose(GM_CACHING_ON);
     static encoded first;
     remove_caches();
-    if (!read_rows(s, &off, plain) || !read_rows(s, &on, &first)) return false;
-    FILE *f = fopen(cache_of("one.csv"), "rb");
+    if (s == NULL || !read_rows(s, &off, plain) || !read_rows(s, &on, &first)) exit(1);
+    snprintf(name, 300, "%s", cache_of("one.csv"));
+    FILE *f = fopen(name, "rb");
     good_bytes = f != NULL ? fread(good, 1, sizeof good, f) : 0;
     if (f != NULL) fclose(f);
-    return good_bytes > HEAD && good_bytes < sizeof good;
+    if (good_bytes <= HEAD || good_bytes >= sizeof good) exit(1);
+    return s;
 }
 
 static void write_cache(const char *name, size_t n) {
@@ -136,11 +140,9 @@ static void write_cache(const char *name, size_t n) {
 
 static void test_flips(void) {
     static encoded plain, got;
-    gm_schema *s = make_files();
-    if (s == NULL || !keep_cache(s, &plain)) exit(1);
-    const gm_data_choice on = choose(GM_CACHING_ON);
     char name[300];
-    snprintf(name, sizeof name, "%s", cache_of("one.csv"));
+    gm_schema *s = keep_cache(&plain, name);
+    const gm_data_choice on = choose(GM_CACHING_ON);
     size_t damaged = 0, tried = 0;
     for (size_t bit = 0; bit < 8 * good_bytes; bit += bit < 8 * 104 ? 1 : 997) {
         if (bit >= 8 * 104 && bit < (size_t)8 * HEAD) continue; /* nothing is there */
@@ -168,11 +170,9 @@ static void seal(size_t n) {
 /* With checksums that are right anything may stand in a body: it is used, refused or made anew. */
 static void test_hostile(void) {
     static encoded plain, got;
-    gm_schema *s = make_files();
-    if (s == NULL || !keep_cache(s, &plain)) exit(1);
-    const gm_data_choice on = choose(GM_CACHING_ON);
     char name[300];
-    snprintf(name, sizeof name, "%s", cache_of("one.csv"));
+    gm_schema *s = keep_cache(&plain, name);
+    const gm_data_choice on = choose(GM_CACHING_ON);
     size_t used = 0, others = 0;
     for (size_t bit = (size_t)8 * HEAD; bit < 8 * good_bytes; bit += bit < 8 * (good_bytes - 32) ? 211 : 1) {
         memcpy(bad, good, good_bytes);
