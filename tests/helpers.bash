@@ -6,7 +6,6 @@
 #                                     the larger one, or by FLOOR (0)
 #   gm_assert_equal A B               two texts are equal
 #   gm_assert_fails STATUS TEXT CMD   CMD exits with STATUS and says one line on stderr that contains TEXT
-#   gm_refute CMD                     CMD exits with status 1: it says no. (Bats does not notice `! CMD` before the last line.)
 #   gm_same_model A B                 two model files hold the same step, parameters and state, to the bit
 #   gm_until_trained MODEL [PID]      waits until this process, or one, has opened the model for training, 60 s at most
 #   gm_python ARGS                    Debian's python3, which has Debian's python3-msgpack and the like
@@ -51,12 +50,6 @@ gm_assert_fails() {
     [ "$status" -eq "$wanted" ] || { echo "exit status $status, not $wanted: $said" >&2; return 1; }
     [ "$(wc -l <<<"$said")" -eq 1 ] || { echo "more than one line: $said" >&2; return 1; }
     [[ $said == *"$text"* ]] || { printf "said:   %s\nwanted: %s\n" "$said" "$text" >&2; return 1; }
-}
-
-gm_refute() {
-    local status=0
-    "$@" || status=$?
-    [ "$status" -eq 1 ] || { echo "exit status $status, not 1: $*" >&2; return 1; }
 }
 
 gm_same_model() {
