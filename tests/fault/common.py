@@ -90,8 +90,13 @@ def content_of(path):
     return good(["gm-save", "--no-provenance", path.name], path.parent, env={"GM_LEVEL": "store"})
 
 
+def is_cache(name):
+    """A cache may be there or not, and has the time of its file in it: what tools make of it tells whether it is whole."""
+    return name.endswith(".gmcache")
+
+
 def contents(cwd):
-    return {path.name: content_of(path) for path in sorted(cwd.iterdir())}
+    return {path.name: content_of(path) for path in sorted(cwd.iterdir()) if not is_cache(path.name)}
 
 
 class Place:
