@@ -69,6 +69,7 @@ use_debian_python() {
 @test "gm-noise(1)" { tool_page gm-noise.1; }
 @test "gm-forward(1)" { tool_page gm-forward.1; }
 @test "gm-grad(1)" { tool_page gm-grad.1; }
+@test "gm-reduce(1)" { tool_page gm-reduce.1; }
 @test "gm-step(1)" { tool_page gm-step.1; }
 @test "gm-sample(1)" { tool_page gm-sample.1; }
 @test "gm-classify(1)" { tool_page gm-classify.1; }

@@ -45,7 +45,8 @@ GM_MUST_USE int gm_gradients_weigh(const gm_gradients *g, float *sums, double *t
 GM_MUST_USE int gm_gradients_add(const gm_gradients *g, float *sums, double *totals, gm_error *e);
 
 /* The record's tensors and scalars become sums / totals[0], totals / totals[0]; if all rows are the record's own they
- * stay as they are. Its rows stay: a caller that leaves out the tensors of the part may set them. -1 if a sum is not
+ * stay as they are. info.summed.NAME of each model is then the rows of all, which gm-step compares with info.part. The
+ * record's own rows stay: a caller that leaves out the other tensors of the part may set them. -1 if a sum is not
  * finite, or totals[0] is no number of rows. */
 GM_MUST_USE int gm_gradients_set(const gm_gradients *g, const float *sums, const double *totals, gm_error *e);
 

@@ -185,6 +185,23 @@ int gm_gradients_add(const gm_gradients *g, float *sums, double *totals, gm_erro
     return sum_parts(g, false, sums, totals, e);
 }
 
+/* info.summed.NAME for each model: the rows that its gradients are of now. */
+static int note_rows(const gm_gradients *g, double rows, gm_error *e) {
+    char model[GM_NAME_MAX + 1] = "";
+    gm_value *info = gm_record_info(g->record, e);
+    if (!info) return -1;
+    for (size_t i = 0; i < g->tensor_count; i++) {
+        const char *name = strchr(tensor_at(g, i)->name, '/') + 1, *end = strrchr(name, '/');
+        size_t n = end ? (size_t)(end - name) : strlen(name);
+        if (strlen(model) == n && memcmp(model, name, n) == 0) continue;
+        memcpy(model, name, n);
+        model[n] = '\0';
+        if (gm_map_set(gm_map_section(info, "summed"), model, gm_value_int((int64_t)rows)) != 0)
+            return gm_fail(e, "out of memory");
+    }
+    return 0;
+}
+
 int gm_gradients_set(const gm_gradients *g, const float *sums, const double *totals, gm_error *e) {
     double rows = totals[0];
     if (!(rows >= 1 && rows <= ROWS_MAX && rows == floor(rows))) return gm_fail(e, "the sum is of %g rows", rows);
@@ -200,5 +217,5 @@ int gm_gradients_set(const gm_gradients *g, const float *sums, const double *tot
         if (!isfinite(totals[1 + i])) return gm_fail(e, "scalar '%s' is not finite", scalar_at(g, i)->name);
         scalar_at(g, i)->value = totals[1 + i] / rows;
     }
-    return 0;
+    return note_rows(g, rows, e);
 }
