@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const gm_tool gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_log_tool, gm_noise_tool, gm_reduce_tool,
-    gm_sample_tool, gm_show_tool, gm_step_tool;
+extern const gm_tool gm_allreduce_tool, gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_log_tool, gm_noise_tool,
+    gm_reduce_tool, gm_sample_tool, gm_show_tool, gm_step_tool;
 extern const gm_tool gm_classify_tool, gm_compare_tool, gm_init_tool, gm_save_tool, gm_pipe_tool;
 
-static const gm_tool *const tools[] = {&gm_batch_tool, &gm_forward_tool,  &gm_grad_tool,    &gm_log_tool,
-                                       &gm_noise_tool, &gm_reduce_tool,   &gm_sample_tool,  &gm_show_tool,
-                                       &gm_step_tool,  &gm_classify_tool, &gm_compare_tool, &gm_init_tool,
-                                       &gm_save_tool,  &gm_pipe_tool};
+static const gm_tool *const tools[] = {&gm_allreduce_tool, &gm_batch_tool, &gm_forward_tool,  &gm_grad_tool,
+                                       &gm_log_tool,       &gm_noise_tool, &gm_reduce_tool,   &gm_sample_tool,
+                                       &gm_show_tool,      &gm_step_tool,  &gm_classify_tool, &gm_compare_tool,
+                                       &gm_init_tool,      &gm_save_tool,  &gm_pipe_tool};
 #define TOOL_COUNT (sizeof tools / sizeof *tools)
 
 typedef struct pipe_state {

@@ -133,7 +133,7 @@ static int check_whole(const gm_model_spec *spec, const gm_record *r, gm_error *
     if (!place.partial || rows == (int64_t)place.rows) return 0;
     return gm_fail(e,
                    "gradients of %s are of %lld rows of a batch of %zu (--shard): those of the other parts are to be "
-                   "added first (gm-reduce)",
+                   "added first (gm-reduce, gm-allreduce)",
                    spec->name, (long long)rows, place.rows);
 }
 

@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static MPI_Comm ranks = MPI_COMM_NULL; /* no other library's messages are seen here */
 
@@ -17,6 +18,9 @@ static int result(int code, const char *call, char *text) {
 
 static int start(int *rank, int *size, char *text) {
     int granted = 0;
+#ifdef OPEN_MPI
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0); /* who waits leaves the processor to those it waits for */
+#endif
     if (result(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &granted), "MPI_Init_thread", text) != 0) return -1;
     if (granted < MPI_THREAD_FUNNELED) {
         snprintf(text, GM_MPI_TEXT, "this MPI bears no threads in a process that uses it");
