@@ -184,7 +184,7 @@ bench-deps:
 # ---- install ----
 install: all $(BUILD)/gm.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/gm \
-		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7) $(addprefix $(DESTDIR)$(PREFIX)/share/gm/,pipelines examples/data tests)
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7) $(addprefix $(DESTDIR)$(PREFIX)/share/gm/,pipelines examples/data examples/slurm tests)
 	install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
 	$(if $(MPI_PLUGIN),install -D $(MPI_PLUGIN) $(DESTDIR)$(PREFIX)/lib/gm/gm-mpi.so)
 	install -m 644 $(BUILD)/libgm.a $(DESTDIR)$(PREFIX)/lib
@@ -192,6 +192,8 @@ install: all $(BUILD)/gm.pc
 	install -m 644 include/gm/*.h $(DESTDIR)$(PREFIX)/include/gm
 	for s in 1 5 7; do install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s; done
 	install -m 644 pipelines/*.mk $(DESTDIR)$(PREFIX)/share/gm/pipelines
+	install pipelines/on-rank $(DESTDIR)$(PREFIX)/share/gm/pipelines
+	install examples/slurm/*.sh $(DESTDIR)$(PREFIX)/share/gm/examples/slurm
 	install -m 644 examples/data/* $(DESTDIR)$(PREFIX)/share/gm/examples/data
 	install -m 644 examples/people.awk $(DESTDIR)$(PREFIX)/share/gm/examples
 	install -m 644 tests/helpers.bash $(DESTDIR)$(PREFIX)/share/gm/tests
