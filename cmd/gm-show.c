@@ -134,6 +134,9 @@ static int show_model(const gm_model *m, gm_error *e) {
     }
     printf("  %-24s %8s %12zu\n", "total", "", net->numbers);
     if (gm_model_blas(m)[0]) printf("  trained with %s\n", gm_model_blas(m));
+    const gm_needs needs = gm_net_needs(net);
+    printf("  training takes %.4g MB, and %.3g MB for each row of a batch\n",
+           1e-6 * ((double)gm_model_bytes(m) + needs.fixed), 1e-6 * needs.row);
     const uint32_t writer = gm_model_writer_pid(m);
     if (writer) printf("  process %" PRIu32 " trains it now\n", writer);
     show_calibration(m);

@@ -25,9 +25,9 @@ DATA = $(OUT)/rows.gmt
 TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -e $(EPOCHS) -s $(SEED) $(DATA) | \
 	gm-noise --dim $(NOISE) -s $(SEED) | \
 	gm-forward -m $(G) -i z -o fake | \
-	gm-grad -m $(D) --loss "bce(x,1) + bce(fake,0)" | gm-step -m $(D) $(drift) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
-	gm-grad -m $(D) --loss "bce(fake,1)" --input-grad fake --no-param-grad | \
-	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) $(drift) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
+	gm-grad -m $(D) --loss "bce(x,1) + bce(fake,0)" --drop x | gm-step -m $(D) $(drift) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
+	gm-grad -m $(D) --loss "bce(fake,1)" --input-grad fake --no-param-grad --drop fake | \
+	gm-grad -m $(G) -i z --upstream fake --drop z,d/fake | gm-step -m $(G) $(drift) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv
 
 SETTINGS = ROWS=$(ROWS) COLUMNS=$(COLUMNS) NOISE=$(NOISE) BATCH=$(BATCH) SEED=$(SEED) OPTIMIZER=$(OPTIMIZER)

@@ -39,7 +39,7 @@ C = $(OUT)/C.gm
 
 # UNTIL is the target's: the epoch at which its round ends.
 TRAIN = gm-batch -b $(BATCH) --train $(C) -e $(EPOCHS) --until $(UNTIL) -s $(SEED) $(if $(FOLD),--fold $(FOLD) --hold-out) $(DATA) | \
-	gm-grad -m $(C) --loss "$(LOSS)" $(if $(WEIGHT),--class-weight "$(WEIGHT)") | \
+	gm-grad -m $(C) --loss "$(LOSS)" $(if $(WEIGHT),--class-weight "$(WEIGHT)") --drop x,y | \
 	gm-step -m $(C) $(drift) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --checkpoint $(OUT)/C.gmt:$(KEEP) | gm-log -o $(OUT)/run.csv
 
 INPUTS = $(DATA)

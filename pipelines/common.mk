@@ -1,5 +1,7 @@
 # common.mk: what every pipeline shares: a shell that sees a dead stage, the tools, two ways to run, settings that must not drift.
 #
+# A pipeline of many runs sets `runs`, and gets a target `commands` that prints a line of shell for each, for other engines to run.
+#
 # A pipeline sets, before it includes this file:   NAME   TRAIN (the pipeline, in one line)   SETTINGS (what a run depends on)
 #   INPUTS (files that it depends on)
 # and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe), the targets `tools` and $(OUT)/settings,
@@ -94,6 +96,12 @@ define plot
 	rows = $$(wc -l <$(1)); e = rows > 2000 ? rows / 2000 : 1; plot for [c = 2:n] '$(1)' every e using 1:c with lines"; \
 mv $(2).tmp $(2)
 endef
+
+# What was set on the command line, as words for another make.
+given = $(foreach v,$(sort $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v)))),$(v)='$(subst ','\'',$(value $(v)))')
+commands: | tools
+	@$(foreach r,$(runs),$(info make -s -C '$(CURDIR)' -f '$(abspath $(firstword $(MAKEFILE_LIST)))' -o tools $(given) $(r))):
+.PHONY: commands
 
 clean:
 	rm -rf $(OUT)

@@ -3,6 +3,8 @@
 #   make -f pipelines/cv.mk DATA=iris.csv LABEL=species             5 folds of classify.mk, to out/cv/
 #   make -j2 -f pipelines/cv.mk PIPELINE=svm K=10                   two folds side by side
 #
+#   make -s -f pipelines/cv.mk commands | parallel --sshlogin a,b   on several hosts that share the folder; then make it
+#
 # All other variables are those of the pipeline.
 
 NAME      ?= cv
@@ -23,7 +25,9 @@ endif
 $(foreach figure,$(FIGURES),$(call metric,$(figure)))
 folds := $(shell seq $(K))
 
-all: $(patsubst %,$(OUT)/fold-%/figures,$(folds))
+runs  := $(patsubst %,$(OUT)/fold-%/figures,$(folds))
+
+all: $(runs)
 	@awk -v wanted="$(FIGURES)" 'FNR == 1 { n++ } { v[$$1, n] = $$2; have[$$1]++ } \
 		END { printf "%-24s", "figure"; for (i = 1; i <= n; i++) printf "%9s", "fold " i; print "     mean deviation"; \
 		m = split(wanted, names, " "); for (k = 1; k <= m; k++) { f = names[k]; if (have[f] != n) continue; s = q = 0; printf "%-24s", f; \

@@ -25,7 +25,7 @@ TEST      ?= $(if $(filter $(OUT)/rows.csv,$(DATA)),$(OUT)/test.csv,$(DATA))
 D = $(OUT)/D.gm
 
 TRAIN = gm-batch -b $(BATCH) --train $(D) -e $(EPOCHS) -s $(SEED) $(DATA) | \
-	gm-grad -m $(D) --loss "$(LOSS)" | gm-step -m $(D) $(drift) --checkpoint $(OUT)/D.gmt:$(KEEP) | gm-log -o $(OUT)/run.csv
+	gm-grad -m $(D) --loss "$(LOSS)" --drop x,y | gm-step -m $(D) $(drift) --checkpoint $(OUT)/D.gmt:$(KEEP) | gm-log -o $(OUT)/run.csv
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) LAYERS=$(LAYERS) SCALE=$(SCALE) OPTIMIZER=$(OPTIMIZER) LOSS=$(LOSS) BATCH=$(BATCH) SEED=$(SEED)
 

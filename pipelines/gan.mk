@@ -113,7 +113,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(D) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-grad -m $(D) --loss "$(D_LOSS)" | \
 	gm-step -m $(D) $(drift) $(step) $(if $(CLIP_WEIGHTS),--clip-weights $(CLIP_WEIGHTS)) --checkpoint $(OUT)/D.gmt:$(KEEP) | \
 	gm-grad -m $(D) --loss "$(G_LOSS)" --input-grad fake --no-param-grad $(every) | \
-	gm-grad -m $(G) -i $(inputs) --upstream fake $(if $(G_OWN),--loss "$(G_OWN)") $(every) | \
+	gm-grad -m $(G) -i $(inputs) --upstream fake $(if $(G_OWN),--loss "$(G_OWN)") $(every) --drop z,d/fake | \
 	gm-step -m $(G) $(drift) $(step) $(every) --checkpoint $(OUT)/G.gmt:$(KEEP)$(if $(FILM),$(comma)$(OUT)/film/%.gmt:$(FILM)) | \
 	gm-log -o $(OUT)/run.csv --watch fake=x
 

@@ -35,7 +35,7 @@ TRAIN = gm-batch -b $(BATCH) --train $(G),$(C) -n $(STEPS) -s $(SEED) $(DATA) | 
 	gm-forward -m $(G) -i z -o fake | \
 	gm-grad -m $(C) --loss "ce(x,y) + $(WEIGHT)*known(x,1) + $(WEIGHT)*known(fake,0)" | gm-step -m $(C) $(drift) --checkpoint $(OUT)/C.gmt:$(KEEP) | \
 	gm-grad -m $(C) --loss "known(fake,1)" --input-grad fake --no-param-grad | \
-	gm-grad -m $(G) -i z --upstream fake | gm-step -m $(G) $(drift) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
+	gm-grad -m $(G) -i z --upstream fake --drop z,d/fake | gm-step -m $(G) $(drift) --checkpoint $(OUT)/G.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv --watch fake=x
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) SCALE=$(SCALE) NOISE=$(NOISE) WEIGHT=$(WEIGHT) LAYERS=$(LAYERS) G_LAYERS=$(G_LAYERS) \

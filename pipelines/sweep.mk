@@ -3,6 +3,8 @@
 #
 #   make -j2 -f pipelines/sweep.mk LR='1e-4 1e-3 1e-2' HIDDEN='64 256-128'     to out/sweep/
 #
+#   make -s -f pipelines/sweep.mk commands | parallel --sshlogin a,b       on several hosts that share the folder; then make it
+#
 # A HIDDEN of 256-128 is two layers. The best point is chosen by METRIC on rows that were held out (FOLD). The variables of
 # classify.mk are used too, but for OPTIMIZER, LAYERS and LOSS, which the grid makes.
 
@@ -28,7 +30,9 @@ folder = $(OUT)/$(subst /,+,$(1))
 field = $(patsubst $(1)_%,%,$(filter $(1)_%,$(subst /, ,$(2))))
 layers = $(foreach units,$(subst -, ,$(call field,hidden,$(1))),dense:$(units):relu $(if $(filter-out 0,$(call field,dropout,$(1))),dropout:$(call field,dropout,$(1)))) dense:classes:softmax
 
-all: $(foreach p,$(points),$(call folder,$(p))/figures)
+runs   = $(foreach p,$(points),$(call folder,$(p))/figures)
+
+all: $(runs)
 	@for f in $^; do echo "$$(awk -v m=$(METRIC) '$$1 == m { print $$2 }' $$f) $$(basename $$(dirname $$f))"; done | \
 		sort -k1,1$(if $(filter log_loss brier,$(METRIC)),g,gr) | awk -v m=$(METRIC) 'NF != 2 { print "no " m " in " $$0 >"/dev/stderr"; exit 1 } \
 		NR == 1 { print m "  point" } { print $$1 "  " $$2 } NR == 1 { best = $$2 } END { if (best) print "best: $(OUT)/" best "/model.gm" }' | tee $(OUT)/table

@@ -43,7 +43,7 @@ likelihood = $(LIKELIHOOD)($(t),x$(if $(DEVIATION),$(comma)$(DEVIATION)))
 LOSS = $(likelihood) + $(BETA)*kl($(t))
 
 TRAIN = gm-batch -b $(BATCH) --train $(V) -e $(EPOCHS) -s $(SEED) $(if $(FOLD),--fold $(FOLD) --hold-out) $(DATA) | \
-	gm-grad -m $(V) --loss "$(LOSS)" | gm-step -m $(V) $(drift) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --checkpoint $(OUT)/V.gmt:$(KEEP) | \
+	gm-grad -m $(V) --loss "$(LOSS)" --drop x,y | gm-step -m $(V) $(drift) $(if $(SCHEDULE),--schedule $(SCHEDULE)) --checkpoint $(OUT)/V.gmt:$(KEEP) | \
 	gm-log -o $(OUT)/run.csv
 
 SETTINGS = DATA=$(DATA) LABEL=$(LABEL) FORM=$(FORM) FOLD=$(FOLD) CONDITIONAL=$(CONDITIONAL) SCALE=$(SCALE) LATENT=$(LATENT) E_LAYERS=$(E_LAYERS) \

@@ -157,6 +157,14 @@ png_size() { # "WIDTHxHEIGHT"
     pipeline sweep DATA=share/gm/examples/data/iris.csv EPOCHS=3 LR="1e-5 1e-3 1e-2" HIDDEN="8 8-4" 2>err.txt >shown.txt
     gm_assert_equal "$(grep -c "^[0-9.]*  lr_" shown.txt)" 6
     gm_assert_equal "$(find out/sweep -name C.gm -not -path '*1e-3*' -exec stat -c '%n %Y %Z' {} + | sort)" "$before"
+    # the same runs by another engine, which takes a line of shell for each
+    mv out/sweep out/here
+    pipeline sweep -s DATA=share/gm/examples/data/iris.csv EPOCHS=3 LR="1e-5 1e-3 1e-2" HIDDEN="8 8-4" commands >commands.txt
+    gm_assert_equal "$(wc -l <commands.txt)" 6
+    tr '\n' '\0' <commands.txt | xargs -0 -P 2 -I{} bash -c {} 2>/dev/null
+    for point in out/here/lr*; do gm_same_model "$point/C.gm" "out/sweep/${point##*/}/C.gm"; done
+    pipeline sweep DATA=share/gm/examples/data/iris.csv EPOCHS=3 LR="1e-5 1e-3 1e-2" HIDDEN="8 8-4" &>/dev/null
+    cmp out/here/table out/sweep/table
 }
 
 @test "classify.mk: figures are of what is named, data that changed are refused, two makes share one folder" {

@@ -1,16 +1,17 @@
 /* grad.h: running a network forward and backward over a batch.
  *
- * A gm_walk owns the buffers for one network. Work is cut into chunks of GM_CHUNK rows that go through all layers
- * without a barrier, and weight gradients into slices of GM_SLICE rows of W, so bits do not depend on the number of
- * threads.
+ * A gm_walk owns the buffers for one network. Work is cut into chunks of rows that go through all layers without a
+ * barrier, and weight gradients into slices of GM_SLICE rows of W, so bits do not depend on the number of threads.
  */
 #ifndef GM_GRAD_H
 #define GM_GRAD_H
 
 #include "gm/loss.h"
 
+/* Rows of a chunk. BLAS packs the weights anew for each, so chunks are large for a network with an rff layer, whose
+ * weights are many, and for one that only runs forward as far as there are two of them. */
 #define GM_CHUNK 64
-#define GM_CHUNK_RFF 256 /* of a network with an rff layer, whose weights are too many to be packed more often */
+#define GM_CHUNK_LARGE 256
 #define GM_SLICE 64
 
 typedef struct gm_walk gm_walk;

@@ -54,6 +54,7 @@ GM_MUST_USE gm_model *gm_model_open(const char *path, gm_error *e);
 void gm_model_close(gm_model *m);
 const gm_model_spec *gm_model_spec_of(const gm_model *m);
 const char *gm_model_path(const gm_model *m);
+size_t gm_model_bytes(const gm_model *m); /* of its file */
 uint64_t gm_model_step(const gm_model *m);
 
 /* Readers. A view is the current slot, in place. It is good until the writer begins the step after next: read, then ask

@@ -118,6 +118,14 @@ void gm_net_free(gm_net *net);
  * the class behind a gaussian layer; else numbers. NULL with a message if there are no such layers. */
 GM_MUST_USE gm_net *gm_net_cut(const gm_net *net, size_t first, size_t count, gm_error *e);
 
+/* Bytes that training in one thread holds beside the model's file and the data: `fixed` for the program, the gradients
+ * and what layers keep of their own, and `row` for each row of a batch on its way there and back, through a loss on one
+ * input; a further input takes as much again. */
+typedef struct gm_needs {
+    double fixed, row;
+} gm_needs;
+gm_needs gm_net_needs(const gm_net *net);
+
 /* The number of the gaussian layer, or -1. */
 long gm_net_latent(const gm_net *net);
 

@@ -185,6 +185,10 @@ const gm_model_spec *gm_model_spec_of(const gm_model *m) {
     return &m->spec;
 }
 
+size_t gm_model_bytes(const gm_model *m) {
+    return m->layout.file_bytes;
+}
+
 const char *gm_model_path(const gm_model *m) {
     return m->path;
 }

@@ -5,10 +5,16 @@ typedef struct gm_forward_run {
     const gm_walk *walk;
     const float *params;
     const gm_input *input;
-    size_t rows;
+    size_t rows, chunk_rows;
     gm_mode mode;
     float *output;
 } gm_forward_run;
+
+static size_t choose_chunk(const gm_walk *w, size_t rows) {
+    size_t chunk = w->chunk_rows;
+    while (chunk < GM_CHUNK_LARGE && 4 * chunk <= rows) chunk *= 2;
+    return chunk;
+}
 
 /* Scratch: the joined input, two matrices that take turns, a mask or noise. */
 static size_t forward_width(const gm_walk *w) {
@@ -18,7 +24,7 @@ static size_t forward_width(const gm_walk *w) {
 static void forward_chunk(const void *context, size_t chunk, float *scratch) {
     const gm_forward_run *run = context;
     const gm_net *net = run->walk->net;
-    size_t most = run->walk->chunk_rows, first = chunk * most, rows = gm_smaller(most, run->rows - first),
+    size_t most = run->chunk_rows, first = chunk * most, rows = gm_smaller(most, run->rows - first),
            last = net->layer_count - 1;
     float *turns[2] = {scratch + net->inputs * most, scratch + (net->inputs + run->walk->widest) * most};
     float *kept = scratch + (net->inputs + 2 * run->walk->widest) * most;
@@ -55,6 +61,7 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
                           .rows = rows / w->net->pack,
                           .mode = gm_mode_of_packs(mode, w->net->pack),
                           .output = output};
+    run.chunk_rows = choose_chunk(w, run.rows);
     if (gm_input_check(input, w->net, rows, e) < 0) return -1;
     if (rows == 0) return 0;
     if (gm_walk_staged(w, &mode)) {
@@ -63,5 +70,6 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
     }
     gm_walk_spectra(w, params);
     if (gm_walk_running(w, params, e) < 0) return -1;
-    return gm_walk_crew(w, gm_pieces(run.rows, w->chunk_rows), forward_width(w), forward_chunk, &run, e);
+    return gm_walk_crew(w, gm_pieces(run.rows, run.chunk_rows), run.chunk_rows * forward_width(w), forward_chunk, &run,
+                        e);
 }

@@ -37,12 +37,12 @@ static bool has_extra(const gm_pass *pass, size_t l, size_t lowest) {
            (l + 1 == net->layer_count && layer->activation != GM_LINEAR && needs_logits(pass->call));
 }
 
-/* Floats of the scratch for each row of a chunk, and of the region of all stacked rows. Between stages a chunk is put
+/* Floats of the scratch for a chunk, and of the region for each of all stacked rows. Between stages a chunk is put
  * away whole. */
-static size_t scratch_width(const gm_pass *pass) {
+static size_t scratch_floats(const gm_pass *pass) {
     const gm_walk *w = pass->walk;
     size_t width = pass->stacked ? 0 : w->stacked_width;
-    return width + w->extra_width + (pass->penalties ? gm_penalty_width(w) : 0);
+    return w->chunk_rows * (width + w->extra_width + (pass->penalties ? gm_penalty_width(w) : 0));
 }
 
 static size_t region_width(const gm_walk *w, bool staged) {
@@ -336,7 +336,7 @@ static void running_moments(const gm_pass *pass, size_t l) {
 }
 
 static int crew(gm_pass *pass, void (*work)(const void *, size_t, float *), gm_error *e) {
-    return gm_walk_crew(pass->walk, pass->operands * pass->operand_chunks, scratch_width(pass), work, pass, e);
+    return gm_walk_crew(pass->walk, pass->operands * pass->operand_chunks, scratch_floats(pass), work, pass, e);
 }
 
 static bool is_batchnorm(const gm_net *net, size_t l) {
@@ -546,7 +546,7 @@ int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, g
     if (check_call(w->net, call, pass.operands, e) < 0 || prepare(&pass, e) < 0) return -1;
     size_t chunks = (pass.operands + pass.penalties) * pass.operand_chunks;
     if (pass.staged && pass.operands ? run_stages(&pass, e) < 0
-        : chunks > 0                 ? gm_walk_crew(w, chunks, scratch_width(&pass), whole_chunk, &pass, e) < 0
+        : chunks > 0                 ? gm_walk_crew(w, chunks, scratch_floats(&pass), whole_chunk, &pass, e) < 0
                                      : false)
         return -1;
     bool decays = pass.l1 != 0.0 || pass.l2 != 0.0;

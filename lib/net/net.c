@@ -444,6 +444,21 @@ gm_net *gm_net_cut(const gm_net *net, size_t first, size_t count, gm_error *e) {
     return part;
 }
 
+/* A program with its libraries and the room in which BLAS packs matrices. */
+#define PROGRAM_BYTES 24e6
+
+gm_needs gm_net_needs(const gm_net *net) {
+    double own = 0, row = 2 * (double)net->inputs; /* as it came, and joined */
+    for (size_t l = 0; l < net->layer_count; l++) {
+        const gm_layer *layer = &net->layers[l];
+        const double units = (double)layer->units;
+        if (layer->kind == GM_RFF || layer->spectral)
+            own += (double)layer->inputs * units + (double)layer->inputs + units;
+        row += 3 * units; /* what it gives, the derivative, and what some keep */
+    }
+    return (gm_needs){.fixed = PROGRAM_BYTES + sizeof(float) * ((double)net->block + own), .row = sizeof(float) * row};
+}
+
 long gm_net_latent(const gm_net *net) {
     for (size_t l = 0; l < net->layer_count; l++)
         if (net->layers[l].kind == GM_GAUSSIAN) return (long)l;

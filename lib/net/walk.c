@@ -31,7 +31,7 @@ static void place_layers(gm_walk *w) {
     for (size_t l = net->layer_count; l-- > 0;) {
         const gm_layer *layer = &net->layers[l];
         if (layer->kind == GM_DENSE || layer->kind == GM_BATCHNORM) w->first_trained = l;
-        if (layer->kind == GM_RFF) w->chunk_rows = GM_CHUNK_RFF;
+        if (layer->kind == GM_RFF) w->chunk_rows = GM_CHUNK_LARGE;
         if (layer->units > w->widest) w->widest = layer->units;
         w->output_at[l] = w->stacked_width;
         w->derivative_at[l] = w->stacked_width + layer->units;
@@ -209,15 +209,14 @@ typedef struct gm_crew {
     atomic_size_t next;
     size_t chunk_count;
     float *scratch;
-    size_t scratch_rows;  /* of a chunk */
-    size_t scratch_width; /* floats for each row of a chunk */
+    size_t scratch_floats; /* of a worker */
     void (*work)(const void *context, size_t chunk, float *scratch);
     const void *context;
 } gm_crew;
 
 static void crew_piece(void *context, size_t worker) {
     gm_crew *crew = context;
-    float *scratch = crew->scratch + worker * crew->scratch_rows * crew->scratch_width;
+    float *scratch = crew->scratch + worker * crew->scratch_floats;
     for (;;) {
         size_t chunk = atomic_fetch_add_explicit(&crew->next, 1, memory_order_relaxed);
         if (chunk >= crew->chunk_count) return;
@@ -225,14 +224,13 @@ static void crew_piece(void *context, size_t worker) {
     }
 }
 
-int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_width, void (*work)(const void *, size_t, float *),
+int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_floats, void (*work)(const void *, size_t, float *),
                  const void *context, gm_error *e) {
     size_t workers = gm_smaller(gm_threads(), chunks);
-    if (gm_walk_reserve(&w->scratch, workers * w->chunk_rows, scratch_width, sizeof(float), e) < 0) return -1;
+    if (gm_walk_reserve(&w->scratch, workers, scratch_floats, sizeof(float), e) < 0) return -1;
     gm_crew crew = {.chunk_count = chunks,
                     .scratch = w->scratch.bytes,
-                    .scratch_rows = w->chunk_rows,
-                    .scratch_width = scratch_width,
+                    .scratch_floats = scratch_floats,
                     .work = work,
                     .context = context};
     gm_parallel(workers, crew_piece, &crew);

@@ -59,9 +59,8 @@ static inline size_t gm_pieces(size_t n, size_t piece) {
 /* Room for a * b items of `size` bytes. */
 GM_MUST_USE int gm_walk_reserve(gm_room *room, size_t a, size_t b, size_t size, gm_error *e);
 
-/* Chunks 0 .. chunks - 1, shared out to the threads; each thread has scratch_width floats for each of chunk_rows rows.
- */
-GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_width,
+/* Chunks 0 .. chunks - 1, shared out to the threads; each thread has scratch_floats of its own. */
+GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_floats,
                              void (*work)(const void *context, size_t chunk, float *scratch), const void *context,
                              gm_error *e);
 
