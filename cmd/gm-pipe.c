@@ -18,6 +18,7 @@ static const gm_tool *const tools[] = {&gm_allreduce_tool, &gm_batch_tool, &gm_f
 
 typedef struct pipe_state {
     gm_line line;
+    const gm_tool *tools[GM_STAGES_MAX];
     gm_call calls[GM_STAGES_MAX];
 } pipe_state;
 
@@ -52,17 +53,18 @@ static int check_place(const pipe_state *s, size_t i, gm_error *e) {
     return 0;
 }
 
-static int find_tools(const pipe_state *s, const gm_tool *found[GM_STAGES_MAX], gm_error *e) {
+static int find_tools(pipe_state *s, gm_error *e) {
     for (size_t i = 0; i < s->line.stage_count; i++) {
-        found[i] = find_tool(s->line.stages[i].words[0], e);
-        if (!found[i]) return -1;
-        if (found[i]->role == GM_ALONE)
-            return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", found[i]->name);
+        const gm_tool *tool = s->tools[i] = find_tool(s->line.stages[i].words[0], e);
+        if (!tool) return -1;
+        if (tool->role == GM_ALONE)
+            return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", tool->name);
     }
     return 0;
 }
 
-static int open_stage(pipe_state *s, size_t i, const gm_tool *tool, gm_error *e) {
+static int open_stage(pipe_state *s, size_t i, gm_error *e) {
+    const gm_tool *tool = s->tools[i];
     bool done;
     if (gm_call_open(tool, (int)s->line.stages[i].count, s->line.stages[i].words, true, &s->calls[i], &done, e) != 0)
         return gm_fail_within(e, "%s: ", tool->name);
@@ -73,13 +75,12 @@ static int open_stage(pipe_state *s, size_t i, const gm_tool *tool, gm_error *e)
 /* First those that must hear of it if another one cannot be opened. */
 static int pipe_open(gm_call *call, gm_error *e) {
     pipe_state *s = call->state;
-    const gm_tool *found[GM_STAGES_MAX];
     if (call->argument_count != 1)
         return gm_fail_usage(e, "one word is expected, the whole pipeline in quotes: gm-pipe 'gm-batch ... | gm-log'");
-    if (gm_line_split(call->arguments[0], &s->line, e) != 0 || find_tools(s, found, e) != 0) return -1;
+    if (gm_line_split(call->arguments[0], &s->line, e) != 0 || find_tools(s, e) != 0) return -1;
     for (int hearing = 1; hearing >= 0; hearing--)
         for (size_t i = 0; i < s->line.stage_count; i++)
-            if ((found[i]->cut != NULL) == hearing && open_stage(s, i, found[i], e) != 0) return -1;
+            if ((s->tools[i]->cut != NULL) == hearing && open_stage(s, i, e) != 0) return -1;
     return 0;
 }
 

@@ -11,7 +11,7 @@ setup() {
     [ -e "$GM_BUILD/lib/gm-mpi.so" ] || skip "built where there was no MPI: make MPI=1"
     export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_base_warn_component_unused=0
     if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-    if [ -n "${GM_SANITIZED:-}" ]; then export LSAN_OPTIONS=suppressions=$BATS_TEST_DIRNAME/mpi.supp:print_suppressions=0; fi
+    if [ -n "${GM_SANITIZED:-}" ]; then export LSAN_OPTIONS=suppressions=$BATS_TEST_DIRNAME/mpi.supp:print_suppressions=0 ASAN_OPTIONS=fast_unwind_on_malloc=0; fi
 }
 
 # ranks N SCRIPT: in directories of their own. What is said goes to said.txt, and to the log of a test that fails.
@@ -70,13 +70,15 @@ is_close() {
 }
 
 @test "a classifier and a GAN on 2 and on 4 ranks are those of one process with the whole batch; and the same bits each time" {
+    local steps=500
+    [ -z "${GM_SANITIZED:-}" ] || steps=50 # which take longer there
     mkdir one
-    (cd one && eval "$classifier; $G; $D" >/dev/null && gm-pipe "$(classify 500)" && gm-pipe "$(gan 500)")
+    (cd one && eval "$classifier; $G; $D" >/dev/null && gm-pipe "$(classify $steps)" && gm-pipe "$(gan $steps)")
     for n in 2 4; do
         for again in first second; do
             each $n "$classifier; $G; $D"
-            ranks $n "gm-pipe \"$(classify 500)\""
-            ranks $n "gm-pipe \"$(gan 500)\""
+            ranks $n "gm-pipe \"$(classify $steps)\""
+            ranks $n "gm-pipe \"$(gan $steps)\""
             for model in C G D; do
                 for ((i = 1; i < n; i++)); do gm_same_model rank-0/$model.gm rank-$i/$model.gm; done
                 is_close one/$model.gm rank-0/$model.gm
@@ -84,7 +86,7 @@ is_close() {
                 cp rank-0/$model.gm first-$model.gm
             done
             paste -d, one/gan.csv rank-1/gan.csv |
-                awk -F, 'NR > 1 && ($2 - $5) ^ 2 + ($3 - $6) ^ 2 > 1e-8 { bad = 1 } END { exit bad || NR != 501 }'
+                awk -F, 'NR > 1 && ($2 - $5) ^ 2 + ($3 - $6) ^ 2 > 1e-8 { bad = 1 } END { exit bad || NR < 51 }'
         done
     done
 }
@@ -176,7 +178,9 @@ both='gm-pipe "$(cat line)"'
     rm rank-1/C.gm
     ranks_fail 2 "gm-pipe: rank 1: gm-allreduce: C.gm: cannot open: No such file or directory" "$both"
     two "$(classify 9)" "$(classify 9 | sed 's/gm-grad/& --every x/')"
-    ranks_fail 2 "gm-pipe: rank 1: gm-grad: --every: 'x' is not a whole number from 1 to 1000000000" "$both"
+    run ranks 2 "$both" # 1 or 2: that of the rank that was seen to end first
+    [ "$status" -ne 0 ]
+    gm_assert_equal "$(grep '^gm-' said.txt)" "gm-pipe: rank 1: gm-grad: --every: 'x' is not a whole number from 1 to 1000000000"
     # all of them
     run -2 ranks 2 'gm-pipe "$(cat ../rank-1/line)"'
     gm_assert_equal "$(grep '^gm-' said.txt)" "gm-pipe: rank 0: gm-grad: --every: 'x' is not a whole number from 1 to 1000000000"

@@ -92,7 +92,8 @@ static const gm_mpi *load_plugin(const gm_shard *own, gm_error *e) {
     return NULL;
 }
 
-/* All ranks of a machine lack the same: the first of them says so, and the others leave it the time. */
+/* All ranks of a machine lack the same: the first of them says so, and the others leave it the time, before their job
+ * is ended. */
 static void let_the_first_speak(void) {
     static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -124,6 +125,7 @@ const gm_mpi *gm_mpi_start(const gm_shard *own, gm_error *e) {
         return NULL;
     }
     if ((size_t)rank == own->index && (size_t)size == own->count) return mpi;
+    let_the_first_speak();
     gm_fail(
         e,
         "this is rank %zu of %zu for what started it, and rank %d of %d for MPI: mpirun must be that of the MPI that "

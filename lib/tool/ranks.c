@@ -162,17 +162,18 @@ static int find_difference(bool look, size_t *right) {
 
 /* ---- meeting ---- */
 
-/* True in *same if all said the same in the fields that are to be equal: the least of a number and of its complement
- * are complements then. */
+/* True in *same if all said the same in the fields that are to be equal: the least of a number and that of its
+ * complement are complements then. */
 static int ask_all(const int64_t *mine, bool *same, char text[GM_MPI_TEXT]) {
-    int64_t pairs[2 * GM_AT_EQUAL];
+    int64_t least[GM_AT_EQUAL + GM_AT_EQUAL];
+    int64_t *complements = least + GM_AT_EQUAL;
     for (int i = 0; i < GM_AT_EQUAL; i++) {
-        pairs[2 * i] = mine[i];
-        pairs[2 * i + 1] = ~mine[i];
+        least[i] = mine[i];
+        complements[i] = ~mine[i];
     }
-    if (job.mpi->least(pairs, 2 * GM_AT_EQUAL, text) != 0) return -1;
+    if (job.mpi->least(least, GM_AT_EQUAL + GM_AT_EQUAL, text) != 0) return -1;
     *same = mine[GM_AT_KIND] != GM_RANK_FAILED;
-    for (int i = 0; i < GM_AT_EQUAL; i++) *same = *same && pairs[2 * i] == ~pairs[2 * i + 1];
+    for (int i = 0; i < GM_AT_EQUAL; i++) *same = *same && least[i] == ~complements[i];
     return 0;
 }
 
