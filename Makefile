@@ -2,7 +2,8 @@
 # AddressSanitizer and UndefinedBehaviorSanitizer, `make torture` attacks for an hour, `make fuzz` searches for inputs
 # that hurt, `make valgrind` tests under Valgrind, `make bench` measures, `make bench-deps` gets what it compares with,
 # `make install` installs.
-# Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which.
+# Debian packages that are missing are installed first; GM_NO_INSTALL=1 only says which. `make MPI=1` installs OpenMPI too, for
+# runs on several machines.
 
 BUILD    ?= build
 PREFIX   ?= /usr/local
@@ -26,31 +27,36 @@ BLAS_INC := $(patsubst /usr/lib/%/openblas-serial/libopenblas.a,/usr/include/%/o
 BLAS_LINK = -Wl,--wrap=blas_memory_alloc,--wrap=blas_memory_free $(BLAS)
 LIBS     := -Wl,--as-needed -lmsgpackc -lzstd -lxxhash -lcsv -lpng -lz -lm
 
-LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
+LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out lib/mpi/%,$(wildcard lib/*/*.c))))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
 TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
 UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
 FUZZERS      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 SHIM         := $(if $(filter x86_64,$(shell uname -m)),$(BUILD)/tests/fault/shim.so)
 BENCHES      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/bench/*.c)))
+# Where there is an MPI, OpenMPI's or MPICH's, the object that gm-allreduce loads: no tool links an MPI.
+MPICC        ?= mpicc
+MPI_FLAGS    := $(wordlist 2,99,$(shell command -v $(MPICC) >/dev/null && $(MPICC) -show 2>/dev/null))
+MPI_PLUGIN   := $(if $(MPI_FLAGS),$(BUILD)/lib/gm-mpi.so)
 
 BUILD_PACKAGES := gcc libc6-dev libopenblas-serial-dev libcsv-dev libzstd-dev libmsgpack-dev librandom123-dev \
                   libxxhash-dev libpng-dev zlib1g-dev
-TEST_PACKAGES  := bats mandoc man-db zstd gnuplot-nox python3-minimal python3-numpy python3-msgpack python3-zstandard \
+MPI_PACKAGES   := libopenmpi-dev openmpi-bin
+TEST_PACKAGES  := $(MPI_PACKAGES) bats mandoc man-db zstd gnuplot-nox python3-minimal python3-numpy python3-msgpack python3-zstandard \
                   dataset-fashion-mnist procps
-LINT_PACKAGES  := clang clang-format clang-tidy cppcheck mandoc shellcheck
+LINT_PACKAGES  := $(MPI_PACKAGES) clang clang-format clang-tidy cppcheck mandoc shellcheck
 FUZZ_PACKAGES  := clang libclang-rt-dev
 VALGRIND_PACKAGES := valgrind libc6-dbg
 
 .PHONY: all build lib units benches fuzzers objects check fuzz torture lint read sanitize valgrind bench bench-deps install uninstall clean packages test-packages fuzz-packages lint-packages valgrind-packages
 all: packages
 	@$(MAKE) --no-print-directory build
-build: $(TOOLS)
+build: $(TOOLS) $(MPI_PLUGIN)
 lib: $(BUILD)/libgm.a
 units: $(UNITS) $(FUZZERS) $(SHIM)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
-objects: $(LIB_OBJECTS) $(TOOL_OBJECTS) $(BUILD)/main/gm-show.o $(addsuffix .o,$(UNITS) $(FUZZERS) $(BENCHES)) $(FUZZ_MAIN) $(SHIM)
+objects: $(LIB_OBJECTS) $(TOOL_OBJECTS) $(BUILD)/main/gm-show.o $(addsuffix .o,$(UNITS) $(FUZZERS) $(BENCHES)) $(FUZZ_MAIN) $(SHIM) $(MPI_PLUGIN)
 
 # ---- packages: $(call require,PACKAGES) ----
 define require
@@ -68,7 +74,7 @@ DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -q $$yes --no-install-reco
 rm -f $${TMPDIR:-/tmp}/gm-install.$$$$
 endef
 packages:
-	$(call require,$(BUILD_PACKAGES) $(PIPELINE_PACKAGES))
+	$(call require,$(BUILD_PACKAGES) $(PIPELINE_PACKAGES) $(if $(MPI),$(MPI_PACKAGES)))
 test-packages:
 	$(call require,$(BUILD_PACKAGES) $(TEST_PACKAGES))
 fuzz-packages:
@@ -97,6 +103,10 @@ $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+
+$(BUILD)/lib/mpi/%.o: INCLUDES = $(filter -I%,$(MPI_FLAGS)) -fPIC -fvisibility=hidden
+$(BUILD)/lib/gm-mpi.so: $(BUILD)/lib/mpi/plugin.o
+	$(CC) -shared $(CFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $< $(filter-out -I%,$(MPI_FLAGS))
 
 # Preloaded into the tools by tests/fault, so never itself under sanitizers.
 $(BUILD)/tests/fault/shim.so: tests/fault/shim.c
@@ -154,7 +164,7 @@ lint: lint-packages
 	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-lint/clang CC=clang OPT=-O1 CFLAGS=-Werror objects
 	@$(MAKE) --no-print-directory read
 # What `make lint` reads when all is built, and packages are there.
-TIDY := -std=c17 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I$(BLAS_INC) -DGM_TOOL=gm_show_tool
+TIDY := -std=c17 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I$(BLAS_INC) $(filter -I%,$(MPI_FLAGS)) -DGM_TOOL=gm_show_tool
 read:
 	@GM_FLAGS='$(TIDY)' tests/lint
 
@@ -174,20 +184,23 @@ bench-deps:
 # ---- install ----
 install: all $(BUILD)/gm.pc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/gm \
-		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7) $(addprefix $(DESTDIR)$(PREFIX)/share/gm/,pipelines examples/data tests)
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7) $(addprefix $(DESTDIR)$(PREFIX)/share/gm/,pipelines examples/data examples/slurm tests)
 	install $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	$(if $(MPI_PLUGIN),install -D $(MPI_PLUGIN) $(DESTDIR)$(PREFIX)/lib/gm/gm-mpi.so)
 	install -m 644 $(BUILD)/libgm.a $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(BUILD)/gm.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 include/gm/*.h $(DESTDIR)$(PREFIX)/include/gm
 	for s in 1 5 7; do install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s; done
 	install -m 644 pipelines/*.mk $(DESTDIR)$(PREFIX)/share/gm/pipelines
+	install pipelines/on-rank $(DESTDIR)$(PREFIX)/share/gm/pipelines
+	install examples/slurm/*.sh $(DESTDIR)$(PREFIX)/share/gm/examples/slurm
 	install -m 644 examples/data/* $(DESTDIR)$(PREFIX)/share/gm/examples/data
 	install -m 644 examples/people.awk $(DESTDIR)$(PREFIX)/share/gm/examples
 	install -m 644 tests/helpers.bash $(DESTDIR)$(PREFIX)/share/gm/tests
 uninstall:
 	rm -f $(TOOLS:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%) $(DESTDIR)$(PREFIX)/lib/libgm.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/gm.pc
 	rm -f $(foreach m,$(wildcard man/*),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
-	rm -rf $(DESTDIR)$(PREFIX)/include/gm $(DESTDIR)$(PREFIX)/share/gm
+	rm -rf $(DESTDIR)$(PREFIX)/include/gm $(DESTDIR)$(PREFIX)/lib/gm $(DESTDIR)$(PREFIX)/share/gm
 $(BUILD)/gm.pc: Makefile
 	@mkdir -p $(@D)
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: gm' 'Description: models trained and used from the Unix shell' 'Version: $(VERSION)' \

@@ -2,17 +2,20 @@
 #include "gm/data.h"
 #include "gm/filter.h"
 #include "gm/rng.h"
+#include "gm/shard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct batch {
-    const char *model, *label, *scale, *separator, *fold_text, *cache;
+    const char *model, *label, *scale, *separator, *fold_text, *cache, *shard_text;
     gm_caching caching;
     bool no_header, hold_out, unlabelled;
     gm_fold fold;
     gm_list train;
-    size_t rows;
+    size_t rows; /* of a whole batch */
+    gm_shard shard;
+    int32_t *classes; /* [rows] of a whole batch, where they are counted */
     uint64_t steps, epochs, until, seed;
     gm_schema *schema;
     const char *schema_from; /* the model it is of */
@@ -50,6 +53,8 @@ static const gm_option options[] = {
     {"fold", 0, GM_OPTION_TEXT, offsetof(batch, fold_text), "I/K[:SEED]", "only the rows of fold I of K", 0, 0},
     {"hold-out", 0, GM_OPTION_FLAG, offsetof(batch, hold_out), NULL, "with --fold: all rows but those of the fold", 0,
      0},
+    {"shard", 0, GM_OPTION_TEXT, offsetof(batch, shard_text), "I/K",
+     "only part I (from 0) of the K parts of each batch; auto: as MPI or Slurm counts", 0, 0},
     {"cache", 0, GM_OPTION_TEXT, offsetof(batch, cache), "WHEN",
      "keep what is made of CSV beside it: off, on, or auto (default): of 16 MiB or more", 0, 0},
     {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -140,7 +145,8 @@ static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
         s->end = s->epochs ? s->until * s->epoch_batches : s->until;
     s->step = step;
     s->order = gm_new(rows, sizeof *s->order, e);
-    return s->order ? 0 : -1;
+    s->classes = gm_new(s->rows, sizeof *s->classes, e);
+    return s->order && s->classes ? 0 : -1;
 }
 
 static int batch_fold(batch *s, gm_error *e) {
@@ -148,6 +154,16 @@ static int batch_fold(batch *s, gm_error *e) {
     if (!s->fold_text) return 0;
     if (gm_fold_parse(s->fold_text, &s->fold, e) != 0) return gm_fail_within(e, "--fold: ");
     s->fold.rest = s->hold_out;
+    return 0;
+}
+
+/* Without --shard a batch has one part. */
+static int batch_shard(batch *s, gm_error *e) {
+    size_t first, own;
+    s->shard = (gm_shard){.count = 1};
+    if (!s->shard_text) return 0;
+    if (gm_shard_parse(s->shard_text, &s->shard, e) != 0 || gm_shard_cut(&s->shard, s->rows, &first, &own, e) != 0)
+        return gm_fail_within(e, "--shard: ");
     return 0;
 }
 
@@ -162,7 +178,7 @@ static int batch_open(gm_call *call, gm_error *e) {
     if (s->unlabelled && !s->label && !s->model && !s->train.count)
         return gm_fail_usage(e, "--unlabelled goes with --label COLUMN");
     if (s->until && !s->train.count) return gm_fail_usage(e, "--until goes with --train");
-    if (batch_fold(s, e) != 0) return -1;
+    if (batch_fold(s, e) != 0 || batch_shard(s, e) != 0) return -1;
     if (gm_caching_parse(s->cache ? s->cache : "auto", &s->caching, e) != 0) return gm_fail_within(e, "--cache: ");
     uint64_t step = UINT64_MAX, ignored = UINT64_MAX;
     if (s->model && batch_consult(s, s->model, &ignored, e) != 0) return -1;
@@ -191,6 +207,26 @@ static int batch_tensors(gm_record *r, size_t rows, size_t features, bool labell
     return 0;
 }
 
+/* How many of the rows have a class. */
+static size_t count_labelled(const int32_t *y, size_t rows) {
+    size_t count = 0;
+    for (size_t i = 0; i < rows; i++) count += y[i] >= 0;
+    return count;
+}
+
+/* Writes down where the rows from `first` on stand in a batch of s->rows, those `picked`. */
+static int batch_place(batch *s, gm_record *r, size_t first, const uint32_t *picked, gm_error *e) {
+    gm_place place = {.first = first, .rows = s->rows, .partial = s->shard.count > 1};
+    if (!place.partial) return 0;
+    place.counted = gm_table_labelled(s->table);
+    place.labelled = s->rows;
+    if (place.counted && !(s->schema && !s->schema->unlabelled)) {
+        if (gm_table_pick(s->table, s->rows, picked, NULL, s->classes, e) != 0) return -1;
+        place.labelled = count_labelled(s->classes, s->rows);
+    }
+    return gm_place_set(r, &place, e);
+}
+
 /* Batch `step` of training: rows step % epoch_batches * b ... of the epoch's permutation. */
 static int batch_step(batch *s, gm_record *r, gm_error *e) {
     if (s->step >= s->end) return 0;
@@ -203,15 +239,33 @@ static int batch_step(batch *s, gm_record *r, gm_error *e) {
     }
     float *x;
     int32_t *y;
-    if (batch_tensors(r, s->rows, gm_table_features(s->table), gm_table_labelled(s->table), &x, &y, e) != 0) return -1;
+    size_t first, own;
+    if (gm_shard_cut(&s->shard, s->rows, &first, &own, e) != 0 ||
+        batch_tensors(r, own, gm_table_features(s->table), gm_table_labelled(s->table), &x, &y, e) != 0)
+        return -1;
     const uint32_t *picked = s->order + s->step % s->epoch_batches * s->rows;
-    if (gm_table_pick(s->table, s->rows, picked, x, y, e) != 0) return -1;
+    if (gm_table_pick(s->table, own, picked + first, x, y, e) != 0 || batch_place(s, r, first, picked, e) != 0)
+        return -1;
     gm_value *info = gm_record_info(r, e);
     if (!info) return -1;
     if (gm_map_set(info, "total", gm_value_int((int64_t)s->total)) != 0) return gm_fail(e, "out of memory");
     r->has_step = true;
     r->step = s->step++;
     return 1;
+}
+
+/* Keeps this part of a batch that was read whole. */
+static int batch_cut(const batch *s, gm_record *r, float *x, int32_t *y, gm_error *e) {
+    size_t features = gm_rows_features(s->source), first, own;
+    if (s->shard.count == 1) return 0;
+    if (gm_shard_cut(&s->shard, r->rows, &first, &own, e) != 0) return gm_fail_within(e, "--shard: the last batch: ");
+    gm_place place = {.first = first, .rows = r->rows, .partial = true, .counted = y != NULL};
+    if (y) {
+        place.labelled = count_labelled(y, r->rows);
+        memmove(y, y + first, own * sizeof *y);
+    }
+    memmove(x, x + first * features, own * features * sizeof *x);
+    return gm_record_shorten(r, own, e) == 0 ? gm_place_set(r, &place, e) : -1;
 }
 
 static int batch_pass(batch *s, const gm_call *call, gm_record *r, gm_error *e) {
@@ -221,7 +275,7 @@ static int batch_pass(batch *s, const gm_call *call, gm_record *r, gm_error *e) 
     long got = gm_rows_next(s->source, s->rows, false, x, y, e);
     if (got == 0) gm_rows_notes(s->source, gm_say_note, call->tool->name);
     if (got <= 0) return (int)got;
-    return gm_record_shorten(r, (size_t)got, e) == 0 ? 1 : -1;
+    return gm_record_shorten(r, (size_t)got, e) == 0 && batch_cut(s, r, x, y, e) == 0 ? 1 : -1;
 }
 
 static int batch_process(gm_call *call, gm_record *r, gm_error *e) {
@@ -235,6 +289,7 @@ static void batch_close(gm_call *call) {
     gm_table_free(s->table);
     gm_schema_free(s->schema);
     free(s->order);
+    free(s->classes);
 }
 
 /* Training has read all of its files by now. */
@@ -248,8 +303,9 @@ static void batch_access(const gm_call *call, gm_access *a) {
 const gm_tool gm_batch_tool = {
     .name = "gm-batch",
     .purpose = "Reads CSV, IDX or stream files and writes their rows as batches: tensors x and, with a label, y.",
-    .synopsis = "[-m MODEL] [-b ROWS] [--fold I/K [--hold-out]] FILE...\n       gm-batch --train MODEL,... (-n STEPS | "
-                "-e EPOCHS) [--until N] [-b ROWS] [-s SEED] [--fold I/K [--hold-out]] FILE...",
+    .synopsis = "[-m MODEL] [-b ROWS] [--shard I/K] [--fold I/K [--hold-out]] FILE...\n       gm-batch --train "
+                "MODEL,... (-n STEPS | "
+                "-e EPOCHS) [--until N] [-b ROWS] [--shard I/K] [-s SEED] [--fold I/K [--hold-out]] FILE...",
     .options = options,
     .state_size = sizeof(batch),
     .role = GM_SOURCE,

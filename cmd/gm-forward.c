@@ -2,6 +2,7 @@
 #include "gm/blas.h"
 #include "gm/filter.h"
 #include "gm/grad.h"
+#include "gm/shard.h"
 
 #include <string.h>
 
@@ -51,8 +52,10 @@ static int forward_process(gm_call *call, gm_record *r, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model.model);
     static char *const x[] = {"x"};
     gm_input input;
+    gm_place place;
     bool given = s->inputs.count > 0;
     if (gm_gather_input(r, s->net, given ? s->inputs.items : x, given ? s->inputs.count : 1, &input, e) != 0) return -1;
+    if (gm_place_of(r, &place, e) != 0) return -1;
     uint64_t step;
     const float *params = gm_follow_params(&s->model, r, &step, e);
     if (!params) return -1;
@@ -62,7 +65,12 @@ static int forward_process(gm_call *call, gm_record *r, gm_error *e) {
     float *output = gm_record_put_matrix(r, s->output, r->rows, s->net->outputs, e);
     if (!output) return -1;
     bool training = r->has_step && !s->frozen;
-    gm_mode mode = {.training = training, .drawing = training, .seed = spec->seed, .step = r->step};
+    gm_mode mode = {.training = training,
+                    .drawing = training,
+                    .seed = spec->seed,
+                    .step = r->step,
+                    .first = place.first,
+                    .whole = place.rows};
     if (gm_walk_forward(s->walk, params, &input, r->rows, mode, output, e) != 0) return -1;
     return gm_follow_check(&s->model, r, e) == 0 ? 1 : -1;
 }

@@ -4,6 +4,7 @@
 #include "gm/grad.h"
 #include "gm/ops.h"
 #include "gm/schema.h"
+#include "gm/shard.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -208,7 +209,24 @@ static int gather_operands(grad *s, gm_record *r, gm_input *inputs, gm_error *e)
     return 0;
 }
 
-static int gather_targets(const grad *s, gm_record *r, gm_target *targets, gm_error *e) {
+/* In a part of a batch rows without a class count as in the whole of it, whose classes only `y` tells of. */
+static int count_labels(const gm_record *r, const gm_place *place, const char *name, gm_target *target, gm_error *e) {
+    if (!place->partial) return 0;
+    if (strcmp(name, "y") == 0 && place->counted) {
+        target->rows = place->rows;
+        target->labelled = place->labelled;
+        return 0;
+    }
+    for (size_t i = 0; i < r->rows; i++)
+        if (target->labels[i] < 0)
+            return gm_fail(e,
+                           "tensor '%s': row %zu has no class, and info.part does not say how many rows of the whole "
+                           "batch have one",
+                           name, i);
+    return 0;
+}
+
+static int gather_targets(const grad *s, gm_record *r, const gm_place *place, gm_target *targets, gm_error *e) {
     for (size_t i = 0; i < s->loss.term_count; i++) {
         const gm_term *t = &s->loss.terms[i];
         targets[i] = (gm_target){0};
@@ -220,6 +238,7 @@ static int gather_targets(const grad *s, gm_record *r, gm_target *targets, gm_er
         else
             targets[i].values = gm_record_finite(r, t->target, &targets[i].columns, e);
         if (!targets[i].labels && !targets[i].values) return -1;
+        if (targets[i].labels && count_labels(r, place, t->target, &targets[i], e) != 0) return -1;
     }
     return 0;
 }
@@ -328,6 +347,14 @@ static int take_upstream(const grad *s, gm_record *r, const float **cotangent, d
     return 0;
 }
 
+/* A pack of rows must not be cut in two: its rows are judged side by side. */
+static int check_packs(const grad *s, const gm_place *place, gm_error *e) {
+    size_t pack = gm_model_spec_of(s->model.model)->net->pack;
+    if (!place->partial || (place->first % pack == 0 && place->rows % pack == 0)) return 0;
+    return gm_fail(e, "%s judges packs of %zu rows, and a part from row %zu of %zu on cuts one", s->path, pack,
+                   place->first, place->rows);
+}
+
 /* A model past the record's step: a run that was killed behind this model's gm-step goes on, the update is done. Then
  * no gradients are made for it; what it leaves for the models upstream is made again, from the parameters as they were,
  * and so is the loss for the log, if they are still there. */
@@ -344,6 +371,7 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
     }
     gm_input inputs[GM_OPERANDS_MAX];
     gm_target targets[GM_TERMS_MAX];
+    gm_place place;
     bool trains = is_trained(s, r), needed = trains || s->no_param_grad || s->input_gradients.count;
     bool valued = false;
     double value = 0;
@@ -353,19 +381,22 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
                        .targets = targets,
                        .class_weights = s->class_weights,
                        .input_gradients = s->input_gradient};
+    if (gm_place_of(r, &place, e) != 0 || check_packs(s, &place, e) != 0) return -1;
     if (s->upstream && take_upstream(s, r, &job.cotangent, &value, &valued, e) != 0) return -1;
     valued |= s->expression != NULL;
     uint64_t step;
     const float *params = needed || s->expression ? gm_follow_params(&s->model, r, &step, e) : NULL;
     if (!params && needed) return -1;
     if (params) {
-        if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, targets, e) != 0))
+        if (gather_operands(s, r, inputs, e) != 0 || (s->expression && gather_targets(s, r, &place, targets, e) != 0))
             return -1;
         if (trains && put_gradients(s, r, e) != 0) return -1;
         job.mode = (gm_mode){.training = r->has_step && !s->frozen,
                              .drawing = true,
                              .seed = gm_model_spec_of(s->model.model)->seed,
-                             .step = r->has_step ? r->step : call->records};
+                             .step = r->has_step ? r->step : call->records,
+                             .first = place.first,
+                             .whole = place.rows};
         double own = 0;
         job.gradients = trains ? s->gradients : NULL;
         job.value = s->expression ? &own : NULL;

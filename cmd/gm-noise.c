@@ -1,13 +1,14 @@
 /* gm-noise: adds a tensor of random numbers to each record, or is a source of them. */
 #include "gm/filter.h"
 #include "gm/rng.h"
+#include "gm/shard.h"
 
 typedef struct noise {
     const char *output, *distribution;
     size_t columns, batch;
     uint64_t seed, rows;
     bool uniform;
-    uint64_t done; /* rows made so far, where records have no step */
+    uint64_t done; /* rows so far, of whole batches, where records have no step */
 } noise;
 
 static const gm_option options[] = {
@@ -39,15 +40,17 @@ static int noise_process(gm_call *call, gm_record *r, gm_error *e) {
         if (left == 0) return 0;
         r->rows = left < s->batch ? (size_t)left : s->batch;
     }
+    gm_place place;
+    if (gm_place_of(r, &place, e) != 0) return -1;
     float *z = gm_record_put_matrix(r, s->output, r->rows, s->columns, e);
     if (!z) return -1;
     gm_rng rng = {.seed = s->seed,
                   .purpose = GM_PURPOSE_NOISE,
                   .stream = gm_rng_stream(s->output),
                   .step = r->has_step ? r->step : 0};
-    uint64_t first = r->has_step ? 0 : s->done * s->columns;
-    gm_rng_noise(rng, s->uniform, first, r->rows * s->columns, z);
-    s->done += r->rows;
+    uint64_t row = place.first + (r->has_step ? 0 : s->done);
+    gm_rng_noise(rng, s->uniform, row * s->columns, r->rows * s->columns, z);
+    s->done += place.rows;
     return 1;
 }
 

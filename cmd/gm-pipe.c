@@ -6,19 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const gm_tool gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_log_tool, gm_noise_tool, gm_sample_tool,
-    gm_show_tool, gm_step_tool;
+extern const gm_tool gm_allreduce_tool, gm_batch_tool, gm_forward_tool, gm_grad_tool, gm_log_tool, gm_noise_tool,
+    gm_reduce_tool, gm_sample_tool, gm_show_tool, gm_step_tool;
 extern const gm_tool gm_classify_tool, gm_compare_tool, gm_init_tool, gm_save_tool, gm_pipe_tool;
 
-static const gm_tool *const tools[] = {
-    &gm_batch_tool, &gm_forward_tool,  &gm_grad_tool,    &gm_log_tool,  &gm_noise_tool, &gm_sample_tool, &gm_show_tool,
-    &gm_step_tool,  &gm_classify_tool, &gm_compare_tool, &gm_init_tool, &gm_save_tool,  &gm_pipe_tool};
+static const gm_tool *const tools[] = {&gm_allreduce_tool, &gm_batch_tool, &gm_forward_tool,  &gm_grad_tool,
+                                       &gm_log_tool,       &gm_noise_tool, &gm_reduce_tool,   &gm_sample_tool,
+                                       &gm_show_tool,      &gm_step_tool,  &gm_classify_tool, &gm_compare_tool,
+                                       &gm_init_tool,      &gm_save_tool,  &gm_pipe_tool};
 #define TOOL_COUNT (sizeof tools / sizeof *tools)
 
 typedef struct pipe_state {
     gm_line line;
+    const gm_tool *tools[GM_STAGES_MAX];
     gm_call calls[GM_STAGES_MAX];
-    size_t opened;
 } pipe_state;
 
 static const gm_option options[] = {{NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -52,25 +53,42 @@ static int check_place(const pipe_state *s, size_t i, gm_error *e) {
     return 0;
 }
 
+static int find_tools(pipe_state *s, gm_error *e) {
+    for (size_t i = 0; i < s->line.stage_count; i++) {
+        const gm_tool *tool = s->tools[i] = find_tool(s->line.stages[i].words[0], e);
+        if (!tool) return -1;
+        if (tool->role == GM_ALONE)
+            return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", tool->name);
+    }
+    return 0;
+}
+
+static int open_stage(pipe_state *s, size_t i, gm_error *e) {
+    const gm_tool *tool = s->tools[i];
+    bool done;
+    if (gm_call_open(tool, (int)s->line.stages[i].count, s->line.stages[i].words, true, &s->calls[i], &done, e) != 0)
+        return gm_fail_within(e, "%s: ", tool->name);
+    if (done) return gm_fail_usage(e, "%s: --help and --version are not for a pipeline", tool->name);
+    return check_place(s, i, e);
+}
+
+/* First those that must hear of it if another one cannot be opened. */
 static int pipe_open(gm_call *call, gm_error *e) {
     pipe_state *s = call->state;
     if (call->argument_count != 1)
         return gm_fail_usage(e, "one word is expected, the whole pipeline in quotes: gm-pipe 'gm-batch ... | gm-log'");
-    if (gm_line_split(call->arguments[0], &s->line, e) != 0) return -1;
-    for (size_t i = 0; i < s->line.stage_count; i++) {
-        char **words = s->line.stages[i].words;
-        const gm_tool *tool = find_tool(words[0], e);
-        bool done;
-        if (!tool) return -1;
-        if (tool->role == GM_ALONE)
-            return gm_fail_usage(e, "%s works alone and cannot be a stage of a pipeline", tool->name);
-        s->opened = i + 1;
-        if (gm_call_open(tool, (int)s->line.stages[i].count, words, true, &s->calls[i], &done, e) != 0)
-            return gm_fail_within(e, "%s: ", tool->name);
-        if (done) return gm_fail_usage(e, "%s: --help and --version are not for a pipeline", tool->name);
-        if (check_place(s, i, e) != 0) return -1;
-    }
+    if (gm_line_split(call->arguments[0], &s->line, e) != 0 || find_tools(s, e) != 0) return -1;
+    for (int hearing = 1; hearing >= 0; hearing--)
+        for (size_t i = 0; i < s->line.stage_count; i++)
+            if ((s->tools[i]->cut != NULL) == hearing && open_stage(s, i, e) != 0) return -1;
     return 0;
+}
+
+static void pipe_cut(gm_call *call, gm_error *e) {
+    pipe_state *s = call->state;
+    gm_call *calls[GM_STAGES_MAX];
+    for (size_t i = 0; i < s->line.stage_count; i++) calls[i] = &s->calls[i];
+    gm_calls_cut(calls, s->line.stage_count, e);
 }
 
 /* The stages read and write standard input and output themselves, and say what fails under their own names. */
@@ -91,7 +109,7 @@ static int pipe_process(gm_call *call, gm_record *r, gm_error *e) {
 
 static void pipe_close(gm_call *call) {
     pipe_state *s = call->state;
-    for (size_t i = 0; i < s->opened; i++) gm_call_close(&s->calls[i]);
+    for (size_t i = 0; i < s->line.stage_count; i++) gm_call_close(&s->calls[i]);
     gm_line_free(&s->line);
 }
 
@@ -111,5 +129,6 @@ const gm_tool gm_pipe_tool = {
     .open = pipe_open,
     .access = pipe_access,
     .process = pipe_process,
+    .cut = pipe_cut,
     .close = pipe_close,
 };

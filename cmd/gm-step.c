@@ -2,6 +2,7 @@
 #include "gm/filter.h"
 #include "gm/ops.h"
 #include "gm/schedule.h"
+#include "gm/shard.h"
 
 #include <math.h>
 #include <signal.h>
@@ -120,6 +121,20 @@ static void drop_gradients(const gm_model_spec *spec, gm_record *r) {
     gm_value *grads = gm_map_find(r->info, "grads");
     gm_map_remove(grads, spec->name);
     if (grads && (grads->kind != GM_MAP || grads->length == 0)) gm_map_remove(r->info, "grads");
+    gm_map_remove(gm_map_find(r->info, "summed"), spec->name);
+}
+
+/* The gradients of a part of a batch, forgotten to be added to the others', would train the model on that part alone.
+ */
+static int check_whole(const gm_model_spec *spec, const gm_record *r, gm_error *e) {
+    gm_place place;
+    if (gm_place_of(r, &place, e) != 0) return -1;
+    int64_t rows = gm_map_int(gm_map_get(r->info, "summed"), spec->name, (int64_t)r->rows);
+    if (!place.partial || rows == (int64_t)place.rows) return 0;
+    return gm_fail(e,
+                   "gradients of %s are of %lld rows of a batch of %zu (--shard): those of the other parts are to be "
+                   "added first (gm-reduce, gm-allreduce)",
+                   spec->name, (long long)rows, place.rows);
 }
 
 /* Gradients name the step they were computed at (info.grads.NAME); those made by other programs need not. */
@@ -143,7 +158,7 @@ static int check_blas(const step *s, const gm_record *r, gm_error *e) {
 static int take_gradients(step *s, gm_record *r, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
     char name[2 * GM_NAME_MAX + 16];
-    if (check_fresh(spec, r, e) != 0 || check_blas(s, r, e) != 0) return -1;
+    if (check_fresh(spec, r, e) != 0 || check_whole(spec, r, e) != 0 || check_blas(s, r, e) != 0) return -1;
     for (size_t i = 0; i < spec->net->parameter_count; i++) {
         const gm_parameter *p = &spec->net->parameters[i];
         gradient_name(name, spec, p);

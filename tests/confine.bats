@@ -44,7 +44,7 @@ spied() {
 
 @test "each reader of streams cannot open another file by then" {
     mkdir -p other
-    for command in "gm-show" "gm-noise --dim 2" "gm-forward -m m.gm -i x" "gm-grad -m m.gm --loss bce(x,1)" "gm-step -m m.gm" \
+    for command in "gm-show" "gm-noise --dim 2" "gm-forward -m m.gm -i x" "gm-grad -m m.gm --loss bce(x,1)" "gm-reduce -" "gm-allreduce -m m.gm" "gm-step -m m.gm" \
         "gm-log -q" "gm-log -q -o other/run.csv" "gm-show --png other/x.png --shape 1x3"; do
         # shellcheck disable=SC2086
         spied $command

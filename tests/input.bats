@@ -15,7 +15,7 @@ small_pair() {
 }
 
 @test "a misspelt option is a usage error that proposes the right one, in every tool" {
-    for tool in gm-init gm-batch gm-noise gm-forward gm-grad gm-step gm-sample gm-classify gm-show gm-log gm-save gm-pipe; do
+    for tool in gm-init gm-batch gm-noise gm-forward gm-grad gm-reduce gm-allreduce gm-step gm-sample gm-classify gm-show gm-log gm-save gm-pipe; do
         gm_assert_fails 2 "$tool: unknown option '--hlep' (did you mean --help?)" $tool --hlep
         gm_assert_fails 2 "$tool: unknown option '-Z'" $tool -Z
     done

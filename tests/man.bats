@@ -69,6 +69,19 @@ use_debian_python() {
 @test "gm-noise(1)" { tool_page gm-noise.1; }
 @test "gm-forward(1)" { tool_page gm-forward.1; }
 @test "gm-grad(1)" { tool_page gm-grad.1; }
+@test "gm-reduce(1)" { tool_page gm-reduce.1; }
+@test "gm-allreduce(1): where there is no MPI, with a rank that is alone" {
+    export OMPI_MCA_rmaps_base_oversubscribe=1
+    if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+    if ! command -v mpirun >/dev/null || [ ! -e "$GM_BUILD/lib/gm-mpi.so" ]; then
+        mkdir "$BATS_TEST_TMPDIR/alone"
+        printf '#!/bin/sh\nshift 2\nexec "$@"\n' >"$BATS_TEST_TMPDIR/alone/mpirun"
+        chmod +x "$BATS_TEST_TMPDIR/alone/mpirun"
+        PATH=$BATS_TEST_TMPDIR/alone:$PATH
+    fi
+    tool_page gm-allreduce.1
+    gm_assert_equal "$(gm-show --step rank-0/wine.gm) $(gm-show --step rank-0/G.gm)" "200 100"
+}
 @test "gm-step(1)" { tool_page gm-step.1; }
 @test "gm-sample(1)" { tool_page gm-sample.1; }
 @test "gm-classify(1)" { tool_page gm-classify.1; }

@@ -3,7 +3,7 @@ load helpers
 
 bats_require_minimum_version 1.5.0
 
-tools="gm-init gm-batch gm-noise gm-forward gm-grad gm-step gm-sample gm-classify gm-show gm-log gm-save gm-pipe"
+tools="gm-init gm-batch gm-noise gm-forward gm-grad gm-reduce gm-allreduce gm-step gm-sample gm-classify gm-show gm-log gm-save gm-pipe"
 algebra="gm-forward gm-grad gm-sample gm-classify gm-pipe" # those that multiply matrices
 
 setup() {

@@ -111,7 +111,8 @@ size_t gm_table_rows(const gm_table *t);
 size_t gm_table_features(const gm_table *t);
 bool gm_table_labelled(const gm_table *t);
 void gm_table_notes(const gm_table *t, gm_note *note, const void *context);
-/* Rows picked by number into x [n, features] and, if labelled, y [n]. By one thread at a time. -1 only with caches. */
+/* Rows picked by number into x [n, features] and, if labelled, y [n], each NULL where it is not wanted. By one thread
+ * at a time. -1 only with caches. */
 GM_MUST_USE int gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y, gm_error *e);
 
 /* ---- encoded rows back to CSV ---- */

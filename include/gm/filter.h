@@ -82,6 +82,9 @@ typedef struct gm_tool {
     int (*process)(gm_call *call, gm_record *r, gm_error *e);
     /* The stream ended well. 0, -1. May be NULL. */
     int (*finish)(gm_call *call, gm_error *e);
+    /* The pipeline fails, as e says, here or in another stage, while it is opened or later. May change the text; ""
+     * where it is another process's to speak. May be NULL. */
+    void (*cut)(gm_call *call, gm_error *e);
     /* Releases everything, after success and failure alike; open may have failed half way. May be NULL. */
     void (*close)(gm_call *call);
 } gm_tool;
@@ -97,6 +100,8 @@ void gm_call_close(gm_call *call);
 /* `path` will be read; a file of that name will be written, beside it its temporary one. A NULL path or "-" is none. */
 void gm_access_read(gm_access *a, const char *path);
 void gm_access_write(gm_access *a, const char *path);
+/* What is opened from here on cannot be named: nothing is given up but privileges. */
+void gm_access_everything(gm_access *a);
 /* A tool's `access` where its arguments are files that are read. */
 void gm_access_arguments(const gm_call *call, gm_access *a);
 /* The same for what an opened call names; without a tool's `access`, nothing. */
@@ -104,6 +109,9 @@ void gm_access_call(gm_access *a, const gm_call *call);
 /* Gives up all that the opened call does not need, for this thread and those that it makes: other files, the network,
  * other programs' privileges, signals to other processes; as far as the kernel can do that. */
 GM_MUST_USE int gm_confine(const gm_call *call, gm_error *e);
+
+/* Tells calls that are opened, or half so, that their pipeline fails: the tools' `cut`. */
+void gm_calls_cut(gm_call *const *calls, size_t count, gm_error *e);
 
 /* Runs opened calls as one pipeline, records handed on in memory. Reads standard input if the first is no source,
  * writes standard output if the last is no sink. Messages name the tool. Returns the exit status. */

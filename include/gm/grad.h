@@ -43,10 +43,12 @@ GM_MUST_USE int gm_input_check(const gm_input *input, const gm_net *net, size_t 
  * Dropout is active when training, and batchnorm takes the batch's moments; dropout masks are number (operand * rows +
  * row) * units + unit of (seed, DROPOUT, layer, step). Gaussian layers draw when drawing: normal number (operand * rows
  * + row) * latent + unit of (seed, GAUSSIAN, layer, step); mixed layers too, from uniform number (operand * rows +
- * row) * units + unit of (seed, GUMBEL, layer, step). */
+ * row) * units + unit of (seed, GUMBEL, layer, step). In these numbers the rows of a part of a batch are counted as in
+ * the whole batch: parts draw what the whole would. */
 typedef struct gm_mode {
     bool training, drawing;
     uint64_t seed, step;
+    size_t first, whole; /* of a part of a batch: its first row and the rows of the whole batch; else 0 */
 } gm_mode;
 
 /* output[rows / pack, outputs] = network(input). params: a block of gm_net. */
@@ -59,6 +61,8 @@ typedef struct gm_target {
     const float *values;
     const int32_t *labels;
     size_t columns;
+    size_t rows,
+        labelled; /* of a part of a batch: the rows of the whole batch, and those of them with a label; else 0 */
 } gm_target;
 
 typedef struct gm_backward {

@@ -30,7 +30,7 @@ typedef struct gm_spare {
 typedef struct gm_record {
     bool has_step;
     uint64_t step; /* at most GM_STEP_MAX */
-    size_t rows;
+    size_t rows;   /* at most GM_ROWS_MAX in streams */
     size_t tensor_count;
     gm_named_tensor *tensors; /* in the order in which they were put */
     size_t scalar_count;
@@ -45,7 +45,8 @@ typedef struct gm_record {
 } gm_record;
 
 #define GM_STEP_MAX (UINT64_C(1) << 48)
-#define GM_TENSORS_MAX 4096 /* in one record */
+#define GM_ROWS_MAX ((size_t)INT32_MAX) /* BLAS counts in int */
+#define GM_TENSORS_MAX 4096             /* in one record */
 #define GM_SCALARS_MAX 4096
 
 gm_record *gm_record_new(gm_error *e);

@@ -181,6 +181,8 @@ static void send_for(const gm_table *t, size_t row) {
 
 static void pick_held(const gm_table *t, size_t row, float *x, int32_t *y) {
     const size_t at = row * t->width;
+    if (y != NULL) *y = t->y[row];
+    if (x == NULL) return;
     if (t->kind == GM_DATA_IDX) {
         gm_pixels_scale(&t->pixels, 1, t->bytes + at, x);
     } else if (t->expand) {
@@ -188,23 +190,23 @@ static void pick_held(const gm_table *t, size_t row, float *x, int32_t *y) {
     } else {
         memcpy(x, t->cells + at, t->width * sizeof *x);
     }
-    if (y != NULL) *y = t->y[row];
 }
 
 static int pick_kept(const gm_table *t, size_t row, float *x, int32_t *y, gm_error *e) {
     const uint64_t number = t->numbers != NULL ? t->numbers[row] : row;
-    if (gm_rows_cells_at(t->source, number, t->expand ? t->row : x, y, e) < 0) return -1;
-    if (t->expand) gm_cells_expand(t->schema, true, 1, t->row, x);
+    if (gm_rows_cells_at(t->source, number, t->expand || x == NULL ? t->row : x, y, e) < 0) return -1;
+    if (t->expand && x != NULL) gm_cells_expand(t->schema, true, 1, t->row, x);
     return 0;
 }
 
 int gm_table_pick(const gm_table *t, size_t n, const uint32_t *rows, float *x, int32_t *y, gm_error *e) {
-    for (size_t i = 0; i < n; i++, x += t->features) {
+    for (size_t i = 0; i < n; i++) {
+        float *features = x != NULL ? x + i * t->features : NULL;
         int32_t *label = t->labelled && y != NULL ? &y[i] : NULL;
-        if (i + 2 < n) send_for(t, rows[i + 2]);
+        if (features != NULL && i + 2 < n) send_for(t, rows[i + 2]);
         if (rows[i] < t->held)
-            pick_held(t, rows[i], x, label);
-        else if (pick_kept(t, rows[i], x, label, e) < 0)
+            pick_held(t, rows[i], features, label);
+        else if (pick_kept(t, rows[i], features, label, e) < 0)
             return -1;
     }
     return 0;

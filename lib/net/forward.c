@@ -43,7 +43,7 @@ static void forward_chunk(const void *context, size_t chunk, float *scratch) {
         gm_walk_link(run->walk, run->params, &run->mode,
                      &(gm_link){.l = l,
                                 .rows = rows,
-                                .stacked_row = first,
+                                .random_row = gm_random_row(&run->mode, run->rows, 0, first),
                                 .joined = joined,
                                 .x = x,
                                 .extra = gm_layer_keeps(layer) ? kept : NULL,
@@ -55,8 +55,12 @@ static void forward_chunk(const void *context, size_t chunk, float *scratch) {
 
 int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode, float *output,
                     gm_error *e) {
-    gm_forward_run run = {
-        .walk = w, .params = params, .input = input, .rows = rows / w->net->pack, .mode = mode, .output = output};
+    gm_forward_run run = {.walk = w,
+                          .params = params,
+                          .input = input,
+                          .rows = rows / w->net->pack,
+                          .mode = gm_mode_of_packs(mode, w->net->pack),
+                          .output = output};
     run.chunk_rows = choose_chunk(w, run.rows);
     if (gm_input_check(input, w->net, rows, e) < 0) return -1;
     if (rows == 0) return 0;

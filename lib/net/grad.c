@@ -85,15 +85,16 @@ static void chunk_forward(const gm_pass *pass, const gm_chunk *c) {
         gm_input_join(&pass->call->inputs[c->operand], net, c->first, c->rows, c->own);
     for (size_t l = pass->from; l < pass->to; l++)
         if (!gm_layer_idle(&net->layers[l], &pass->call->mode))
-            gm_walk_link(pass->walk, pass->params, &pass->call->mode,
-                         &(gm_link){.l = l,
-                                    .operand = pass->staged ? c->operand : 0,
-                                    .rows = c->rows,
-                                    .stacked_row = c->stacked_row,
-                                    .joined = c->x[0],
-                                    .x = c->x[l],
-                                    .extra = c->extra[l],
-                                    .y = c->y[l]});
+            gm_walk_link(
+                pass->walk, pass->params, &pass->call->mode,
+                &(gm_link){.l = l,
+                           .operand = pass->staged ? c->operand : 0,
+                           .rows = c->rows,
+                           .random_row = gm_random_row(&pass->call->mode, pass->call->rows, c->operand, c->first),
+                           .joined = c->x[0],
+                           .x = c->x[l],
+                           .extra = c->extra[l],
+                           .y = c->y[l]});
 }
 
 /* ---- the loss ---- */
@@ -477,10 +478,11 @@ static int check_call(const gm_net *net, const gm_backward *call, size_t operand
     return 0;
 }
 
-/* What a row with a label counts where others have none: rows / labelled rows. */
+/* What a row with a label counts where others have none: rows / labelled rows, of the whole batch. */
 static double labelled_weight(const gm_term *term, const gm_target *target, size_t rows) {
-    size_t count = 0;
+    size_t count = target->labelled;
     if (!term->named || target->values || !gm_loss_weighs_classes(term->kind)) return 1.0;
+    if (target->rows) return count ? (double)target->rows / (double)count : 0.0;
     for (size_t i = 0; i < rows; i++) count += target->labels[i] >= 0;
     return count ? (double)rows / (double)count : 0.0;
 }
@@ -536,6 +538,7 @@ static double total(const gm_pass *pass, bool decays) {
 int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, gm_error *e) {
     gm_backward packed = *call;
     packed.rows /= w->net->pack; /* [rows, columns] is [rows / pack, pack * columns] */
+    packed.mode = gm_mode_of_packs(call->mode, w->net->pack);
     gm_pass pass = {.walk = w,
                     .params = params,
                     .call = &packed,

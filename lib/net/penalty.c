@@ -2,11 +2,11 @@
  *
  *   gp(a, b) = mean over the rows of (|g| - 1)^2,   g = d D(x) / d x at x = e a + (1 - e) b     (Gulrajani et al. 2017)
  *
- * e is uniform number `row` of (seed, PENALTY, number of the gp term, step). With u = d gp / d g = 2 (|g| - 1) g / |g|,
- * held fixed, d gp / d parameters is the gradient of u . g(parameters), and u . g is the derivative of D in the
- * direction u: a forward pass of tangents gives it, and the backward pass through both, values and tangents, its
- * gradient (Pearlmutter 1994). For a layer y = f(v), v = x W + b with tangents dx, dv = dx W, dy = f'(v) dv, and p, q
- * the adjoints of dy and y:
+ * e is uniform number `row` (of the whole batch) of (seed, PENALTY, number of the gp term, step). With u = d gp / d g =
+ * 2 (|g| - 1) g / |g|, held fixed, d gp / d parameters is the gradient of u . g(parameters), and u . g is the
+ * derivative of D in the direction u: a forward pass of tangents gives it, and the backward pass through both, values
+ * and tangents, its gradient (Pearlmutter 1994). For a layer y = f(v), v = x W + b with tangents dx, dv = dx W, dy =
+ * f'(v) dv, and p, q the adjoints of dy and y:
  *
  *   adjoint of dv = p f'(v),   of v = q f'(v) + p dv f''(v),   of dx = (adjoint of dv) W',   of x = (adjoint of v) W'
  *   d/dW = x' (adjoint of v) + dx' (adjoint of dv),   d/db = sum of the adjoint of v
@@ -23,7 +23,7 @@
 /* A chunk's matrices: those of the values, and those of the tangents. */
 typedef struct gm_bent {
     const gm_pass *pass;
-    size_t first, rows, stacked_row;
+    size_t penalty, first, rows, stacked_row;
     float *x, *dx; /* [rows, inputs] */
     const float *reads[GM_LAYERS_MAX], *tangent_reads[GM_LAYERS_MAX];
     float *y[GM_LAYERS_MAX], *dy[GM_LAYERS_MAX];
@@ -77,7 +77,7 @@ static void interpolate(const gm_bent *b, size_t penalty) {
     gm_input_join(&pass->call->inputs[term->second], pass->walk->net, b->first, b->rows, b->p);
     for (size_t i = 0; i < b->rows; i++) {
         float e;
-        gm_rng_uniform(rng, b->first + i, 1, &e);
+        gm_rng_uniform(rng, gm_random_row(&pass->call->mode, pass->call->rows, 0, b->first + i), 1, &e);
         float *x = b->x + i * inputs;
         const float *other = b->p + i * inputs;
         for (size_t j = 0; j < inputs; j++) x[j] = e * x[j] + (1.0f - e) * other[j];
@@ -91,7 +91,8 @@ static void forward(const gm_bent *b) {
             gm_walk_link(pass->walk, pass->params, &pass->call->mode,
                          &(gm_link){.l = l,
                                     .rows = b->rows,
-                                    .stacked_row = b->stacked_row,
+                                    .random_row = gm_random_row(&pass->call->mode, pass->call->rows,
+                                                                pass->operands + b->penalty, b->first),
                                     .joined = b->x,
                                     .x = b->reads[l],
                                     .extra = b->extra[l],
@@ -199,7 +200,7 @@ static void backward(const gm_bent *b) {
 }
 
 void gm_penalty_chunk(const gm_pass *pass, size_t penalty, size_t first, size_t rows, float *scratch) {
-    gm_bent b = {.pass = pass, .first = first, .rows = rows};
+    gm_bent b = {.pass = pass, .penalty = penalty, .first = first, .rows = rows};
     place(&b, pass, penalty, scratch);
     interpolate(&b, penalty);
     forward(&b);

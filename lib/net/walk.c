@@ -302,12 +302,12 @@ void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, co
         break;
     case GM_DROPOUT:
         rng.purpose = GM_PURPOSE_DROPOUT;
-        gm_dropout_forward(layer, rng, (uint64_t)link->stacked_row * layer->units, rows, link->x, link->extra, y);
+        gm_dropout_forward(layer, rng, link->random_row * layer->units, rows, link->x, link->extra, y);
         break;
     case GM_GAUSSIAN:
         rng.purpose = GM_PURPOSE_GAUSSIAN;
-        gm_gaussian_forward(layer, mode->drawing ? &rng : NULL, (uint64_t)link->stacked_row * layer->latent, rows,
-                            link->x, link->joined + w->labels_at, net->inputs, link->extra, y);
+        gm_gaussian_forward(layer, mode->drawing ? &rng : NULL, link->random_row * layer->latent, rows, link->x,
+                            link->joined + w->labels_at, net->inputs, link->extra, y);
         break;
     case GM_BATCHNORM:
         gm_batchnorm_forward(rows, layer->units, link->x, gm_walk_batch(w, link->l, link->operand).moments,
@@ -316,8 +316,8 @@ void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, co
         break;
     case GM_MIXED:
         rng.purpose = GM_PURPOSE_GUMBEL;
-        gm_mixed_forward(layer, &net->spans, mode->drawing ? &rng : NULL, (uint64_t)link->stacked_row * layer->units,
-                         rows, link->x, y);
+        gm_mixed_forward(layer, &net->spans, mode->drawing ? &rng : NULL, link->random_row * layer->units, rows,
+                         link->x, y);
         break;
     }
 }

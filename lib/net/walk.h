@@ -69,6 +69,19 @@ GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_floats,
 const float *gm_input_whole(const gm_input *input);
 void gm_input_join(const gm_input *input, const gm_net *net, size_t first, size_t count, float *x);
 
+/* The number of a row of an operand of `rows` rows in random numbers: where it stands among the stacked rows of the
+ * whole batch. */
+static inline uint64_t gm_random_row(const gm_mode *mode, size_t rows, size_t operand, size_t row) {
+    return (uint64_t)operand * (mode->whole ? mode->whole : rows) + mode->first + row;
+}
+
+/* The same mode where a row is a pack. */
+static inline gm_mode gm_mode_of_packs(gm_mode mode, size_t pack) {
+    mode.first /= pack;
+    mode.whole /= pack;
+    return mode;
+}
+
 /* A dropout layer that does nothing hands on its input's place as its output's. */
 bool gm_layer_idle(const gm_layer *layer, const gm_mode *mode);
 /* True for layers that keep something for the way back whatever the loss is: a mask, noise. */
@@ -93,7 +106,7 @@ GM_MUST_USE int gm_walk_running(gm_walk *w, const float *params, gm_error *e);
 /* Layer l on a chunk. */
 typedef struct gm_link {
     size_t l, operand, rows;
-    size_t stacked_row;  /* of the chunk's first row, in random numbers */
+    uint64_t random_row; /* of the chunk's first row, in random numbers */
     const float *joined; /* the chunk's input of the network */
     const float *x;
     float *extra, *y; /* extra: NULL where nothing is kept */

@@ -31,6 +31,11 @@ int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call
     return tool->open(call, e);
 }
 
+void gm_calls_cut(gm_call *const *calls, size_t count, gm_error *e) {
+    for (size_t i = 0; i < count; i++)
+        if (calls[i]->state && calls[i]->tool->cut) calls[i]->tool->cut(calls[i], e);
+}
+
 void gm_call_close(gm_call *call) {
     if (!call->state) return;
     if (call->tool->close) call->tool->close(call);

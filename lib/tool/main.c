@@ -37,11 +37,12 @@ int gm_tool_main(const gm_tool *tool, int argc, char **argv) {
     int status = gm_call_open(tool, argc, argv, false, &call, &done, &e);
     if (status == 0 && !done) status = gm_confine(&call, &e); /* before there are threads */
     if (status == 0 && call.threads > 1) status = gm_threads_set(call.threads, &e);
+    gm_call *calls[1] = {&call};
     if (status != 0) {
-        gm_say(tool->name, "%s", e.text);
+        gm_calls_cut(calls, 1, &e);
+        if (*e.text) gm_say(tool->name, "%s", e.text);
         status = e.usage ? 2 : 1;
     } else if (!done) {
-        gm_call *calls[1] = {&call};
         status = gm_run_pipeline(calls, 1);
     }
     gm_call_close(&call);

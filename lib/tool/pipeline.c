@@ -21,9 +21,10 @@ static bool hands_on(const gm_call *c) {
     return c->role == GM_FILTER || c->role == GM_SOURCE;
 }
 
-static int failed(const gm_call *c, const gm_error *e) {
+static int failed(const line *l, size_t at, gm_error *e) {
     fflush(stdout);
-    gm_say(c->tool->name, "%s", e->text);
+    gm_calls_cut(l->calls, l->count, e);
+    if (*e->text) gm_say(l->calls[at]->tool->name, "%s", e->text);
     return e->usage ? 2 : 1;
 }
 
@@ -102,7 +103,7 @@ int gm_run_pipeline(gm_call *const *calls, size_t count) {
     int status = 0;
     if (gm_writing_watch(&e) != 0 || line_open(&l, &e) != 0 || line_run(&l, &at, &e) != 0 ||
         line_finish(&l, &at, &e) != 0)
-        status = failed(calls[at], &e);
+        status = failed(&l, at, &e);
     gm_writer_free(l.writer);
     gm_reader_free(l.reader);
     gm_record_free(l.record);

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define TENSORS_ROOM 8                 /* all tensors of a record together: so many times the limit of one */
-#define ROWS_MAX ((uint64_t)INT32_MAX) /* BLAS counts in int */
+#define TENSORS_ROOM 8 /* all tensors of a record together: so many times the limit of one */
 
 /* ---- reading ---- */
 
@@ -370,7 +369,7 @@ static int pull_field(gm_reader *r, gm_record *record, map_state *m, gm_error *e
         record->has_step = true;
         return pull_unsigned(s, "'step'", GM_STEP_MAX, &record->step, e);
     case FIELD_ROWS:
-        if (pull_unsigned(s, "'rows'", ROWS_MAX, &rows, e) != 0) return -1;
+        if (pull_unsigned(s, "'rows'", GM_ROWS_MAX, &rows, e) != 0) return -1;
         record->rows = (size_t)rows;
         return 0;
     case FIELD_TENSORS:

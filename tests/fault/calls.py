@@ -90,6 +90,8 @@ OPERATIONS = [
     Operation("gm-noise", "gm-noise --dim 3", "x.gmt", stdin="x.gmt", stdout="out.gmt"),
     Operation("gm-forward", "gm-forward -m C.gm", "x.gmt C.gm", stdin="x.gmt", stdout="out.gmt"),
     Operation("gm-grad", "gm-grad -m C.gm --loss 'sqhinge(x,y) + 1e-4*l2()'", "x.gmt C.gm", stdin="x.gmt", stdout="out.gmt"),
+    Operation("gm-reduce", "gm-reduce grads.gmt -", "grads.gmt", stdin="grads.gmt", stdout="out.gmt"),
+    Operation("gm-allreduce", "gm-allreduce -m D.gm", "grads.gmt D.gm", stdin="grads.gmt", stdout="out.gmt"),
     Operation("gm-step", "gm-step -m D.gm --checkpoint D.gmt:1", "grads.gmt D.gm D.gmt", stdin="grads.gmt", stdout="out.gmt"),
     Operation("gm-sample", "gm-sample -m G.gm -n 9 --csv", "G.gm", stdout="out.csv", interrupted="openat"),
     Operation("gm-sample --png", "gm-sample -m G.gm -n 9 --png out.png --shape 2x2", "G.gm", interrupted="openat"),

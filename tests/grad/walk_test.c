@@ -167,14 +167,19 @@ static void test_masks_follow_the_step(void) {
     gm_error e;
     gan *g = open_gan("mean(x)");
     float a[ROWS], b[ROWS], c[ROWS], d[ROWS];
-    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){true, false, 5, 9}, a, &e) == 0);
-    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){true, false, 5, 10}, b, &e) == 0);
-    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){true, false, 6, 9}, c, &e) == 0);
-    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){true, false, 5, 9}, d, &e) == 0);
+    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){.training = true, .seed = 5, .step = 9}, a,
+                          &e) == 0);
+    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){.training = true, .seed = 5, .step = 10},
+                          b, &e) == 0);
+    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){.training = true, .seed = 6, .step = 9}, c,
+                          &e) == 0);
+    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], ROWS, (gm_mode){.training = true, .seed = 5, .step = 9}, d,
+                          &e) == 0);
     CHECK(memcmp(a, b, sizeof a) != 0);
     CHECK(memcmp(a, c, sizeof a) != 0);
     CHECK(memcmp(a, d, sizeof a) == 0);
-    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], 0, (gm_mode){true, false, 5, 9}, d, &e) == 0);
+    CHECK(gm_walk_forward(g->walk, g->params, &g->inputs[0], 0, (gm_mode){.training = true, .seed = 5, .step = 9}, d,
+                          &e) == 0);
     CHECK(memcmp(a, d, sizeof a) == 0);
     close_gan(g);
 }

@@ -63,8 +63,10 @@ static bool read_table(const gm_schema *s, const gm_data_choice *choice, encoded
     gm_table *t = gm_table_load(files, 2, s, choice, &e);
     bool good = t != NULL && gm_table_rows(t) <= ROWS;
     out->rows = good ? gm_table_rows(t) : 0;
+    int32_t class = 0;
     for (uint32_t i = (uint32_t)out->rows; good && i-- > 0;)
-        good = gm_table_pick(t, 1, &i, out->x + i * FEATURES, out->y + i, &e) == 0;
+        good = gm_table_pick(t, 1, &i, out->x + i * FEATURES, out->y + i, &e) == 0 &&
+               gm_table_pick(t, 1, &i, NULL, &class, &e) == 0 && class == out->y[i];
     gm_table_free(t);
     return good;
 }

@@ -52,9 +52,15 @@ static void name_directory(const gm_call *call, gm_access *a) {
     gm_access_read(a, directory);
 }
 
+static void name_everything(const gm_call *call, gm_access *a) {
+    (void)call;
+    gm_access_everything(a);
+}
+
 static const gm_tool some = {.name = "some", .access = name_some}, none = {.name = "none"},
                      missing = {.name = "missing", .access = name_missing},
-                     whole = {.name = "whole", .access = name_directory};
+                     whole = {.name = "whole", .access = name_directory},
+                     everything = {.name = "everything", .access = name_everything};
 
 /* Runs `try` in a child that is confined as the tool is; true if it returned true. */
 static bool confined(const gm_tool *tool, bool (*try)(void)) {
@@ -132,7 +138,7 @@ static void test_others(void) {
 }
 
 static void test_missing(void) {
-    CHECK(confined(&missing, other_is_open) && confined(&whole, other_is_open));
+    CHECK(confined(&missing, other_is_open) && confined(&whole, other_is_open) && confined(&everything, other_is_open));
 }
 
 static void make_file(const char *name) {
