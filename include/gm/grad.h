@@ -1,7 +1,7 @@
 /* grad.h: running a network forward and backward over a batch.
  *
  * A gm_walk owns the buffers for one network. Work is cut into chunks of rows that go through all layers without a
- * barrier, and weight gradients into slices of GM_SLICE rows of W, so bits do not depend on the number of threads.
+ * barrier, and weight gradients into slices of rows of W, so bits do not depend on the number of threads.
  */
 #ifndef GM_GRAD_H
 #define GM_GRAD_H
@@ -9,10 +9,13 @@
 #include "gm/loss.h"
 
 /* Rows of a chunk. BLAS packs the weights anew for each, so chunks are large for a network with an rff layer, whose
- * weights are many, and for one that only runs forward as far as there are two of them. */
+ * weights are many, and else as large as leaves two of them to a network that only runs forward, and four to one that
+ * learns. */
 #define GM_CHUNK 64
 #define GM_CHUNK_LARGE 256
+/* Rows of W in a slice, for each of which BLAS packs the derivatives anew: an eighth of W, within these bounds. */
 #define GM_SLICE 64
+#define GM_SLICE_LARGE 256
 
 typedef struct gm_walk gm_walk;
 

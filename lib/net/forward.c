@@ -10,12 +10,6 @@ typedef struct gm_forward_run {
     float *output;
 } gm_forward_run;
 
-static size_t choose_chunk(const gm_walk *w, size_t rows) {
-    size_t chunk = w->chunk_rows;
-    while (chunk < GM_CHUNK_LARGE && 4 * chunk <= rows) chunk *= 2;
-    return chunk;
-}
-
 /* Scratch: the joined input, two matrices that take turns, a mask or noise. */
 static size_t forward_width(const gm_walk *w) {
     return w->net->inputs + 3 * w->widest;
@@ -61,7 +55,7 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
                           .rows = rows / w->net->pack,
                           .mode = gm_mode_of_packs(mode, w->net->pack),
                           .output = output};
-    run.chunk_rows = choose_chunk(w, run.rows);
+    run.chunk_rows = gm_walk_chunk(w, run.rows, 2);
     if (gm_input_check(input, w->net, rows, e) < 0) return -1;
     if (rows == 0) return 0;
     if (gm_walk_staged(w, &mode)) {

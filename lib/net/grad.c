@@ -503,6 +503,7 @@ static int prepare(gm_pass *pass, gm_error *e) {
     const gm_backward *call = pass->call;
     gm_walk *w = pass->walk;
     read_terms(pass);
+    w->chunk_rows = gm_walk_chunk(w, call->rows, 4);
     size_t stacks = pass->operands + 2 * pass->penalties;
     if (!gm_multiply(stacks, call->rows, &pass->stacked_rows) || pass->stacked_rows > SIZE_MAX - GM_ALIGN)
         return gm_fail(e, "a batch too large for memory");

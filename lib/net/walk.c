@@ -23,7 +23,7 @@ static bool keeps_v(const gm_net *net, size_t l) {
 /* Units and layers are bounded (GM_UNITS_MAX, GM_LAYERS_MAX): these sums fit. */
 static void place_layers(gm_walk *w) {
     const gm_net *net = w->net;
-    w->chunk_rows = GM_CHUNK;
+    w->chunk_least = GM_CHUNK;
     w->stacked_width = net->inputs;
     w->first_trained = net->layer_count;
     for (size_t i = 0; i < net->part_count && net->parts[i].kind != GM_PART_CLASSES; i++)
@@ -31,7 +31,7 @@ static void place_layers(gm_walk *w) {
     for (size_t l = net->layer_count; l-- > 0;) {
         const gm_layer *layer = &net->layers[l];
         if (layer->kind == GM_DENSE || layer->kind == GM_BATCHNORM) w->first_trained = l;
-        if (layer->kind == GM_RFF) w->chunk_rows = GM_CHUNK_LARGE;
+        if (layer->kind == GM_RFF) w->chunk_least = GM_CHUNK_LARGE;
         if (layer->units > w->widest) w->widest = layer->units;
         w->output_at[l] = w->stacked_width;
         w->derivative_at[l] = w->stacked_width + layer->units;
@@ -43,11 +43,22 @@ static void place_layers(gm_walk *w) {
     }
 }
 
+size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
+    size_t chunk = w->chunk_least;
+    while (chunk < GM_CHUNK_LARGE && 2 * chunk * chunks <= rows) chunk *= 2;
+    return chunk;
+}
+
+static size_t slice_rows(const gm_layer *layer) {
+    const size_t eighth = layer->inputs / 8 / GM_SLICE * GM_SLICE;
+    return eighth < GM_SLICE ? GM_SLICE : gm_smaller(eighth, GM_SLICE_LARGE);
+}
+
 static size_t cut_slices(const gm_net *net, gm_slice *slices) {
     size_t n = 0;
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];
-        size_t cut = layer->kind == GM_DENSE ? GM_SLICE : layer->kind == GM_BATCHNORM ? layer->inputs : 0;
+        size_t cut = layer->kind == GM_DENSE ? slice_rows(layer) : layer->kind == GM_BATCHNORM ? layer->inputs : 0;
         for (size_t i = 0; cut && i < layer->inputs; i += cut, n++)
             if (slices) slices[n] = (gm_slice){.layer = l, .first = i, .count = gm_smaller(cut, layer->inputs - i)};
     }

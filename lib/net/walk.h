@@ -6,7 +6,7 @@
 
 #include "layer.h"
 
-/* A slice of GM_SLICE rows (the last is shorter) of a dense layer's weights; of a batchnorm layer all of it. */
+/* A slice of rows (the last is shorter) of a dense layer's weights; of a batchnorm layer all of it. */
 typedef struct gm_slice {
     size_t layer, first, count;
 } gm_slice;
@@ -33,9 +33,10 @@ struct gm_walk {
     size_t extra_width;
     size_t *moments_at; /* of batchnorm layer l: mean, inverse, sum_d, sum_dn of one operand */
     size_t moments_width;
-    size_t widest;        /* units of the widest layer */
-    size_t first_trained; /* the first layer with parameters */
-    size_t chunk_rows;
+    size_t widest;         /* units of the widest layer */
+    size_t first_trained;  /* the first layer with parameters */
+    size_t chunk_least;    /* rows of a chunk of few rows */
+    size_t chunk_rows;     /* of a chunk of the backward call */
     size_t labels_at;      /* of a gaussian layer with labels: the class's column in the joined input */
     float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_spectrum *spectrum; /* of a spectral layer */
@@ -55,6 +56,9 @@ static inline size_t gm_smaller(size_t a, size_t b) {
 static inline size_t gm_pieces(size_t n, size_t piece) {
     return n / piece + (n % piece != 0);
 }
+
+/* Rows of a chunk for a call on so many, which leaves `chunks` of them where it can. */
+size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks);
 
 /* Room for a * b items of `size` bytes. */
 GM_MUST_USE int gm_walk_reserve(gm_room *room, size_t a, size_t b, size_t size, gm_error *e);
