@@ -2,10 +2,12 @@
 #include "gm/filter.h"
 #include "gm/ops.h"
 #include "gm/schedule.h"
+#include "gm/threads.h"
 #include "gm/shard.h"
 
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,12 @@ typedef struct checkpoint {
     bool saved;
 } checkpoint;
 
+/* Numbers of a parameter that are updated at once; of a statistic all. */
+typedef struct piece {
+    size_t parameter, first, count;
+} piece;
+#define PIECE ((size_t)16384)
+
 typedef struct step {
     const char *path, *schedule_text;
     gm_list checkpoint_texts;
@@ -27,7 +35,9 @@ typedef struct step {
     gm_optim optim;
     gm_schedule schedule;
     float **gradients; /* of each parameter, in the record */
-    size_t blocks;     /* optimizer's, with the accumulated gradients */
+    piece *pieces;     /* of all parameters, in their order */
+    size_t piece_count;
+    size_t blocks; /* optimizer's, with the accumulated gradients */
     checkpoint *checkpoints;
     size_t checkpoint_count;
     gm_record *record; /* a checkpoint's */
@@ -80,6 +90,18 @@ static int step_checkpoints(step *s, gm_error *e) {
     return 0;
 }
 
+/* Counts the pieces of the network, and lists them where there is room. */
+static size_t cut(const gm_net *net, piece *pieces) {
+    size_t n = 0;
+    for (size_t k = 0; k < net->parameter_count; k++) {
+        const gm_parameter *p = &net->parameters[k];
+        const size_t most = p->statistic ? p->count : PIECE;
+        for (size_t i = 0; i < p->count; i += most, n++)
+            if (pieces) pieces[n] = (piece){k, i, p->count - i < most ? p->count - i : most};
+    }
+    return n;
+}
+
 static int step_open(gm_call *call, gm_error *e) {
     step *s = call->state;
     if (!s->path) return gm_fail_usage(e, "-m MODEL is missing");
@@ -103,7 +125,11 @@ static int step_open(gm_call *call, gm_error *e) {
     /* a reader that went away must not end this process between two steps */
     signal(SIGPIPE, SIG_IGN);
     s->gradients = gm_new_zeroed(spec->net->parameter_count, sizeof *s->gradients, e);
-    return s->gradients ? 0 : -1;
+    s->piece_count = cut(spec->net, NULL);
+    s->pieces = gm_new(s->piece_count, sizeof *s->pieces, e);
+    if (!s->gradients || !s->pieces) return -1;
+    cut(spec->net, s->pieces);
+    return 0;
 }
 
 /* ---- the gradients of a record ---- */
@@ -245,21 +271,32 @@ static int postpone(step *s, const gm_view *view, float *slot, uint64_t record_s
     return 0;
 }
 
-/* One parameter, at `at` of each block: the update, and what goes with it. */
-static bool update_parameter(const step *s, const gm_optim *optim, const gm_parameter *p, const float *gradient,
-                             const gm_view *view, float *slot) {
-    size_t block = gm_model_spec_of(s->model)->net->block, moments = gm_optim_moments(optim);
-    const float *state[3];
-    float *new_state[3], *w = slot + p->offset;
+/* One update of all parameters, each piece of which some thread makes. */
+typedef struct updating {
+    const step *s;
+    gm_optim optim;
+    gm_view view;
+    float *slot;
+    atomic_size_t bad; /* the first parameter that became not finite, or their count */
+} updating;
+
+/* The update of a piece, and what goes with it. */
+static bool update_piece(const updating *u, const piece *part) {
+    const gm_parameter *p = &gm_model_spec_of(u->s->model)->net->parameters[part->parameter];
+    const gm_optim *optim = &u->optim;
+    size_t block = gm_model_spec_of(u->s->model)->net->block, moments = gm_optim_moments(optim),
+           at = p->offset + part->first;
+    const float *state[3], *gradient = u->s->gradients[part->parameter] + part->first;
+    float *new_state[3], *w = u->slot + at;
     for (size_t i = 0; i < moments + gm_optim_averages(optim); i++) {
-        state[i] = view->params + (1 + i) * block + p->offset;
-        new_state[i] = slot + (1 + i) * block + p->offset;
+        state[i] = u->view.params + (1 + i) * block + at;
+        new_state[i] = u->slot + (1 + i) * block + at;
     }
-    uint64_t t = view->updates + 1;
-    bool finite = gm_optim_update(optim, t, p->count, gradient, view->params + p->offset, state, w, new_state);
-    float limit = (float)s->clip_weights;
-    for (size_t i = 0; limit > 0 && i < p->count; i++) w[i] = w[i] > limit ? limit : w[i] < -limit ? -limit : w[i];
-    if (gm_optim_averages(optim)) gm_optim_average(optim, t, p->count, w, state[moments], new_state[moments]);
+    uint64_t t = u->view.updates + 1;
+    bool finite = gm_optim_update(optim, t, part->count, gradient, u->view.params + at, state, w, new_state);
+    float limit = (float)u->s->clip_weights;
+    for (size_t i = 0; limit > 0 && i < part->count; i++) w[i] = w[i] > limit ? limit : w[i] < -limit ? -limit : w[i];
+    if (gm_optim_averages(optim)) gm_optim_average(optim, t, part->count, w, state[moments], new_state[moments]);
     return finite;
 }
 
@@ -273,23 +310,30 @@ static bool renew_statistic(const step *s, const gm_parameter *p, const float *n
     return gm_first_not_finite(p->count, next) == p->count;
 }
 
+static void make_piece(void *context, size_t i) {
+    updating *u = context;
+    const piece *part = &u->s->pieces[i];
+    const gm_parameter *p = &gm_model_spec_of(u->s->model)->net->parameters[part->parameter];
+    if (p->statistic ? renew_statistic(u->s, p, u->s->gradients[part->parameter], &u->view, u->slot)
+                     : update_piece(u, part))
+        return;
+    size_t bad = atomic_load(&u->bad);
+    while (part->parameter < bad && !atomic_compare_exchange_weak(&u->bad, &bad, part->parameter)) continue;
+}
+
 static int update(step *s, uint64_t record_step, double factor, gm_error *e) {
     const gm_model_spec *spec = gm_model_spec_of(s->model);
-    size_t block = spec->net->block;
-    gm_view view = gm_model_view(s->model);
-    float *slot = gm_model_begin(s->model);
-    if (spec->optim.accumulate > 0 && !accumulate(s, &view, view.params + s->blocks * block, slot + s->blocks * block))
-        return postpone(s, &view, slot, record_step, e);
+    size_t block = spec->net->block, count = spec->net->parameter_count;
+    updating u = {.s = s, .optim = s->optim, .view = gm_model_view(s->model), .bad = count};
+    u.slot = gm_model_begin(s->model);
+    if (spec->optim.accumulate > 0 &&
+        !accumulate(s, &u.view, u.view.params + s->blocks * block, u.slot + s->blocks * block))
+        return postpone(s, &u.view, u.slot, record_step, e);
     if (s->clip_norm > 0) clip_norm(s);
-    gm_optim optim = s->optim;
-    optim.lr *= factor;
-    for (size_t k = 0; k < spec->net->parameter_count; k++) {
-        const gm_parameter *p = &spec->net->parameters[k];
-        if (p->statistic ? !renew_statistic(s, p, s->gradients[k], &view, slot)
-                         : !update_parameter(s, &optim, p, s->gradients[k], &view, slot))
-            return fail_not_finite(s, record_step, k, optim.lr, e);
-    }
-    gm_model_publish(s->model, view.updates + 1, 0);
+    u.optim.lr *= factor;
+    gm_parallel(s->piece_count, make_piece, &u);
+    if (u.bad < count) return fail_not_finite(s, record_step, u.bad, u.optim.lr, e);
+    gm_model_publish(s->model, u.view.updates + 1, 0);
     return 0;
 }
 
@@ -416,6 +460,7 @@ static void step_close(gm_call *call) {
     for (size_t i = 0; i < s->checkpoint_count; i++) free(s->checkpoints[i].file);
     free(s->checkpoints);
     free(s->gradients);
+    free(s->pieces);
 }
 
 static void step_access(const gm_call *call, gm_access *a) {
