@@ -73,7 +73,8 @@ use_debian_python() {
 @test "gm-allreduce(1): where there is no MPI, with a rank that is alone" {
     export OMPI_MCA_rmaps_base_oversubscribe=1
     if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-    if ! command -v mpirun >/dev/null || [ ! -e "$GM_BUILD/lib/gm-mpi.so" ]; then
+    # under sanitizers mpi.bats has what an MPI leaks
+    if [ -n "${GM_SANITIZED:-}" ] || ! command -v mpirun >/dev/null || [ ! -e "$GM_BUILD/lib/gm-mpi.so" ]; then
         mkdir "$BATS_TEST_TMPDIR/alone"
         printf '#!/bin/sh\nshift 2\nexec "$@"\n' >"$BATS_TEST_TMPDIR/alone/mpirun"
         chmod +x "$BATS_TEST_TMPDIR/alone/mpirun"
