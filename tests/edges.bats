@@ -65,8 +65,8 @@ said() { # what a command says on stderr, and that its status is the first word
 @test "a writer that is interrupted settles its model: it survives a reboot" {
     for signal in INT TERM HUP; do
         gm-init --force -o W.gm --data iris.csv --label species features dense:8:relu dense:classes:softmax >/dev/null
-        # bats and shells without job control let background jobs ignore SIGINT
-        env --default-signal=INT gm-pipe "gm-batch --train W.gm -b 10 -n 1000000 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | gm-step -m W.gm | gm-log -q" &
+        # shells without job control let background jobs ignore SIGINT, and nohup SIGHUP
+        env --default-signal gm-pipe "gm-batch --train W.gm -b 10 -n 1000000 iris.csv | gm-grad -m W.gm --loss 'ce(x,y)' | gm-step -m W.gm | gm-log -q" &
         pid=$!
         while [ "$(gm-show --step W.gm)" -lt 10 ]; do
             kill -0 $pid
