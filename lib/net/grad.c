@@ -480,8 +480,8 @@ static int check_call(const gm_net *net, const gm_backward *call, size_t operand
 
 /* What a row with a label counts where others have none: rows / labelled rows, of the whole batch. */
 static double labelled_weight(const gm_term *term, const gm_target *target, size_t rows) {
-    size_t count = target->labelled;
     if (!term->named || target->values || !gm_loss_weighs_classes(term->kind)) return 1.0;
+    size_t count = target->labelled;
     if (target->rows) return count ? (double)target->rows / (double)count : 0.0;
     for (size_t i = 0; i < rows; i++) count += target->labels[i] >= 0;
     return count ? (double)rows / (double)count : 0.0;
