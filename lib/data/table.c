@@ -1,6 +1,7 @@
 /* table.c: all rows, in the form that takes least memory: CSV as cells, pictures as bytes, streams as floats. Batches
  * are expanded when they are picked. Of CSV files that have caches, what is above HELD_BYTES stays there.
  */
+#include "../math/clones.h"
 #include "rows.h"
 #include "text.h"
 
@@ -170,8 +171,9 @@ void gm_table_notes(const gm_table *t, gm_note *note, const void *context) {
 
 /* ---- picking ---- */
 
-/* Rows are picked all over the table: the one after the next is sent for. */
-static void send_for(const gm_table *t, size_t row) {
+/* Rows are picked all over the table: the one after the next is sent for. Inlined early, for the compiler takes a call of
+ * a function that only sends for memory to be without effect, and leaves it out. */
+GM_INLINE void send_for(const gm_table *t, size_t row) {
     const bool idx = t->kind == GM_DATA_IDX;
     if (row >= t->held) return;
     const char *at = idx ? (const char *)t->bytes + row * t->width : (const char *)(t->cells + row * t->width);
