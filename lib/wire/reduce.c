@@ -1,6 +1,7 @@
 /* reduce.c: gradients of the parts of a batch, weighed by their rows. */
 #include "gm/reduce.h"
 
+#include "../math/clones.h"
 #include "gm/ops.h"
 
 #include <math.h>
@@ -140,22 +141,56 @@ int gm_gradients_compare(const gm_gradients *g, const gm_gradients *other, gm_er
 
 /* ---- summing ---- */
 
-/* sums = rows * gradients, or that much more. */
-static void sum_tensor(size_t n, float rows, const float *values, bool fresh, float *sums) {
-    if (fresh)
-        for (size_t i = 0; i < n; i++) sums[i] = rows * values[i];
-    else
-        for (size_t i = 0; i < n; i++) sums[i] += rows * values[i];
+/* Sums are looked at in blocks of this many, which are still in the nearest cache. */
+#define BLOCK ((size_t)4096)
+
+static size_t block_at(const gm_tensor *t, size_t at) {
+    return t->count - at < BLOCK ? t->count - at : BLOCK;
+}
+
+static GM_CLONES void weigh(size_t n, float rows, const float *values, float *sums) {
+    for (size_t i = 0; i < n; i++) sums[i] = rows * values[i];
+}
+
+static GM_CLONES void weigh_and_add(size_t n, float rows, const float *values, float *sums) {
+    for (size_t i = 0; i < n; i++) sums[i] += rows * values[i];
+}
+
+static GM_CLONES void divide(size_t n, float rows, const float *sums, float *values) {
+    for (size_t i = 0; i < n; i++) values[i] = sums[i] / rows;
 }
 
 /* What is not finite in the record, or only in the sum. */
-static int check_sums(const gm_gradients *g, size_t tensor, const float *sums, gm_error *e) {
-    const gm_named_tensor *named = tensor_at(g, tensor);
-    size_t n = named->tensor.count, bad = gm_first_not_finite(n, sums);
-    if (bad == n) return 0;
-    size_t own = gm_first_not_finite(n, named->tensor.data);
+static int fail_sums(const gm_named_tensor *named, const float *sums, gm_error *e) {
+    size_t n = named->tensor.count, own = gm_first_not_finite(n, named->tensor.data);
     if (own < n) return gm_fail(e, "tensor '%s' is not finite at index %zu", named->name, own);
-    return gm_fail(e, "tensor '%s': the sum over rows is not finite at index %zu", named->name, bad);
+    return gm_fail(e, "tensor '%s': the sum over rows is not finite at index %zu", named->name,
+                   gm_first_not_finite(n, sums));
+}
+
+/* sums = rows * gradients, or that much more. */
+static int sum_tensor(const gm_named_tensor *named, float rows, bool fresh, float *sums, gm_error *e) {
+    const gm_tensor *t = &named->tensor;
+    const float *values = t->data;
+    for (size_t at = 0; at < t->count; at += BLOCK) {
+        size_t n = block_at(t, at);
+        (fresh ? weigh : weigh_and_add)(n, rows, values + at, sums + at);
+        if (gm_first_not_finite(n, sums + at) == n) continue;
+        return fail_sums(named, sums, e);
+    }
+    return 0;
+}
+
+/* gradients = sums / rows. */
+static int set_tensor(const gm_named_tensor *named, float rows, const float *sums, gm_error *e) {
+    const gm_tensor *t = &named->tensor;
+    float *values = t->data;
+    for (size_t at = 0; at < t->count; at += BLOCK) {
+        size_t n = block_at(t, at);
+        if (gm_first_not_finite(n, sums + at) < n) return fail_sums(named, sums, e);
+        divide(n, rows, sums + at, values + at);
+    }
+    return 0;
 }
 
 static int sum_parts(const gm_gradients *g, bool fresh, float *sums, double *totals, gm_error *e) {
@@ -163,10 +198,9 @@ static int sum_parts(const gm_gradients *g, bool fresh, float *sums, double *tot
     if (g->record->rows == 0 || rows > ROWS_MAX)
         return gm_fail(e, "gradients of %zu rows have no weight", g->record->rows);
     for (size_t i = 0; i < g->tensor_count; i++) {
-        const gm_tensor *t = &tensor_at(g, i)->tensor;
-        sum_tensor(t->count, (float)rows, t->data, fresh, sums);
-        if (check_sums(g, i, sums, e) != 0) return -1;
-        sums += t->count;
+        const gm_named_tensor *named = tensor_at(g, i);
+        if (sum_tensor(named, (float)rows, fresh, sums, e) != 0) return -1;
+        sums += named->tensor.count;
     }
     totals[0] = fresh ? rows : totals[0] + rows;
     for (size_t i = 0; i < g->scalar_count; i++) {
@@ -207,11 +241,9 @@ int gm_gradients_set(const gm_gradients *g, const float *sums, const double *tot
     if (!(rows >= 1 && rows <= ROWS_MAX && rows == floor(rows))) return gm_fail(e, "the sum is of %g rows", rows);
     if (rows == (double)g->record->rows) return 0;
     for (size_t i = 0; i < g->tensor_count; i++) {
-        const gm_tensor *t = &tensor_at(g, i)->tensor;
-        if (check_sums(g, i, sums, e) != 0) return -1;
-        float *values = t->data;
-        for (size_t k = 0; k < t->count; k++) values[k] = sums[k] / (float)rows;
-        sums += t->count;
+        const gm_named_tensor *named = tensor_at(g, i);
+        if (set_tensor(named, (float)rows, sums, e) != 0) return -1;
+        sums += named->tensor.count;
     }
     for (size_t i = 0; i < g->scalar_count; i++) {
         if (!isfinite(totals[1 + i])) return gm_fail(e, "scalar '%s' is not finite", scalar_at(g, i)->name);
