@@ -171,8 +171,8 @@ void gm_table_notes(const gm_table *t, gm_note *note, const void *context) {
 
 /* ---- picking ---- */
 
-/* Rows are picked all over the table: the one after the next is sent for. Inlined early, for the compiler takes a call of
- * a function that only sends for memory to be without effect, and leaves it out. */
+/* Rows are picked all over the table: the one after the next is sent for. Inlined early, for the compiler takes a call
+ * of a function that only sends for memory to be without effect, and leaves it out. */
 GM_INLINE void send_for(const gm_table *t, size_t row) {
     const bool idx = t->kind == GM_DATA_IDX;
     if (row >= t->held) return;
