@@ -254,6 +254,13 @@ both='gm-pipe "$(cat line)"'
     cp -r "$GM_BUILD/bin" moved
     ranks_fail 2 "gm-pipe: gm-allreduce: rank 0 of 2, and gm-mpi.so, which speaks with the others, was not built: make MPI=1" \
         "$BATS_TEST_TMPDIR/moved/gm-pipe \"$(classify 5)\""
+    # installed, it is in lib/gm
+    mkdir -p there/lib/gm
+    mv moved there/bin
+    cp "$GM_BUILD/lib/gm-mpi.so" there/lib/gm
+    ranks 2 "$BATS_TEST_TMPDIR/there/bin/gm-pipe \"$(classify 5)\""
+    gm_same_model rank-0/C.gm rank-1/C.gm
+    gm_assert_equal "$(gm-show --step rank-0/C.gm)" 5
     echo 'struct { int abi; } gm_mpi_table = {99};' >wrong.c
     gcc -shared -fPIC -o wrong.so wrong.c
     export GM_MPI=$BATS_TEST_TMPDIR/wrong.so
@@ -264,6 +271,6 @@ both='gm-pipe "$(cat line)"'
     unset GM_MPI
     # started by one thing, seen by another
     gm_assert_fails 1 "this is rank 1 of 2 for what started it, and rank 0 of 1 for MPI" \
-        env SLURM_PROCID=1 SLURM_NTASKS=2 gm-allreduce -m rank-0/C.gm
-    gm_assert_fails 1 "are no rank and size" env SLURM_PROCID=2 SLURM_NTASKS=2 gm-allreduce -m rank-0/C.gm
+        env SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 gm-allreduce -m rank-0/C.gm
+    gm_assert_fails 1 "are no rank and size" env SLURM_PROCID=2 SLURM_STEP_NUM_TASKS=2 gm-allreduce -m rank-0/C.gm
 }

@@ -111,14 +111,16 @@ P
 @test "--shard auto is the rank that MPI or Slurm says; without one, all" {
     parts_of() { env "$@" gm-batch -b 100 --shard auto digits.csv | gm-show --json | head -n 1 | grep -o '"part":{[^}]*}' || true; }
     gm_assert_equal "$(parts_of)" ""
-    gm_assert_equal "$(parts_of SLURM_PROCID=1 SLURM_NTASKS=4)" '"part":{"first":25,"rows":100}'
-    gm_assert_equal "$(parts_of SLURM_PROCID=0 SLURM_NTASKS=4 PMI_RANK=1 PMI_SIZE=2)" '"part":{"first":50,"rows":100}'
+    gm_assert_equal "$(parts_of SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=4)" '"part":{"first":25,"rows":100}'
+    gm_assert_equal "$(parts_of SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=4 PMI_RANK=1 PMI_SIZE=2)" '"part":{"first":50,"rows":100}'
     gm_assert_equal "$(parts_of PMI_RANK=1 PMI_SIZE=2 OMPI_COMM_WORLD_RANK=9 OMPI_COMM_WORLD_SIZE=10)" '"part":{"first":90,"rows":100}'
-    gm_assert_equal "$(parts_of SLURM_PROCID=0 SLURM_NTASKS=1)" ""
+    gm_assert_equal "$(parts_of SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=1)" ""
+    # a batch script is no part of anything
+    gm_assert_equal "$(parts_of SLURM_PROCID=0 SLURM_NTASKS=4)" ""
     gm_assert_equal "$(parts_of PMIX_RANK=1)" ""
     gm_assert_fails 1 "--shard: auto: PMI_RANK is set, PMI_SIZE is not" env PMI_RANK=1 gm-batch --shard auto digits.csv
-    gm_assert_fails 1 "--shard: auto: SLURM_PROCID '4' and SLURM_NTASKS '4' are no rank and size" \
-        env SLURM_PROCID=4 SLURM_NTASKS=4 gm-batch --shard auto digits.csv
+    gm_assert_fails 1 "--shard: auto: SLURM_PROCID '4' and SLURM_STEP_NUM_TASKS '4' are no rank and size" \
+        env SLURM_PROCID=4 SLURM_STEP_NUM_TASKS=4 gm-batch --shard auto digits.csv
     for text in 1 1/ /2 a/b 1/0 -1/2 0/99999999 1/2/3 01/1x; do
         gm_assert_fails 2 "--shard: " gm-batch --shard "$text" digits.csv
     done

@@ -16,8 +16,8 @@ typedef struct gm_shard {
 } gm_shard;
 
 /* "I/K"; or "auto": rank and size of the process that MPI (OMPI_COMM_WORLD_RANK and _SIZE, PMI_RANK and PMI_SIZE) or
- * Slurm (SLURM_PROCID, SLURM_NTASKS) started, the first of these that is there; 0/1 if none is. -1 with a usage error,
- * or if one is there that is no rank of its size. */
+ * Slurm (SLURM_PROCID, SLURM_STEP_NUM_TASKS) started, the first of these that is there; 0/1 if none is. -1 with a usage
+ * error, or if one is there that is no rank of its size. */
 GM_MUST_USE int gm_shard_parse(const char *text, gm_shard *shard, gm_error *e);
 
 /* The rows of this part of `rows` rows: floor(rows index / count) and on, up to floor(rows (index + 1) / count). -1 if

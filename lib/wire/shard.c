@@ -19,18 +19,22 @@ static int parse_pair(const char *text, gm_shard *shard, gm_error *e) {
     return 0;
 }
 
-/* What starts processes, and where it says which one this is. */
+/* What starts processes, and where it says which one this is. A batch script of Slurm has a rank, but is no step of
+ * srun's, which alone has a size of its own. */
 static const struct {
     const char *rank, *size;
-} launchers[] = {
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMI_RANK", "PMI_SIZE"}, {"SLURM_PROCID", "SLURM_NTASKS"}};
+    bool either; /* one of them may be there without the other */
+} launchers[] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", false},
+                 {"PMI_RANK", "PMI_SIZE", false},
+                 {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", true}};
 
 static int ask_launcher(gm_shard *shard, gm_error *e) {
     *shard = (gm_shard){.count = 1};
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
         const char *rank = getenv(launchers[i].rank), *size = getenv(launchers[i].size);
-        if (!rank && !size) continue;
-        if (!rank || !size)
+        const bool both = rank && size;
+        if (!both && (launchers[i].either || (!rank && !size))) continue;
+        if (!both)
             return gm_fail(e, "auto: %s is set, %s is not", rank ? launchers[i].rank : launchers[i].size,
                            rank ? launchers[i].size : launchers[i].rank);
         if (!gm_parse_size(size, 1, GM_SHARDS_MAX, &shard->count) ||
