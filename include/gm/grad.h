@@ -10,9 +10,12 @@
 
 /* Rows of a chunk. BLAS packs the weights anew for each, so chunks are large for a network with an rff layer, whose
  * weights are many, and else as large as leaves two of them to a network that only runs forward, and four to one that
- * learns. */
+ * learns. A network is wide if a layer has so many weights: its chunks are larger, and if there is only one the
+ * products of its layers are cut in two. */
 #define GM_CHUNK 64
+#define GM_CHUNK_WIDE 128
 #define GM_CHUNK_LARGE 256
+#define GM_WIDE ((size_t)1 << 17)
 /* Rows of W in a slice, for each of which BLAS packs the derivatives anew: an eighth of W, within these bounds. */
 #define GM_SLICE 64
 #define GM_SLICE_LARGE 256

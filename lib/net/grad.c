@@ -199,7 +199,8 @@ static void layer_backward(const gm_pass *pass, size_t l, const gm_chunk *c) {
     const gm_layer *layer = &pass->walk->net->layers[l];
     switch (layer->kind) {
     case GM_DENSE:
-        gm_dense_backward_inputs(layer, gm_walk_weights(pass->walk, l, pass->params), c->rows, c->d[l + 1], c->d[l]);
+        gm_dense_backward_inputs(layer, gm_walk_weights(pass->walk, l, pass->params), c->rows, pass->walk->cuts,
+                                 c->d[l + 1], c->d[l]);
         break;
     case GM_RFF:
         gm_fourier_backward(layer, pass->walk->fixed[l], c->rows, c->extra[l], c->d[l + 1], c->d[l]);
@@ -512,6 +513,7 @@ static int prepare(gm_pass *pass, gm_error *e) {
     pass->staged = gm_walk_staged(w, &call->mode);
     pass->lowest = call->gradients ? w->first_trained + 1 : w->net->layer_count + 1;
     pass->operand_chunks = gm_pieces(call->rows, w->chunk_rows);
+    gm_walk_cut(w, (pass->operands + pass->penalties) * pass->operand_chunks);
     pass->to = w->net->layer_count;
     if (gm_walk_reserve(&w->values, pass->bias_rows, 1, sizeof(double), e) < 0 ||
         gm_walk_reserve(&w->slice_values, w->slice_count, 1, sizeof(double), e) < 0)

@@ -4,6 +4,7 @@
 #include "../math/clones.h"
 #include "gm/blas.h"
 #include "gm/ops.h"
+#include "gm/threads.h"
 
 #include <math.h>
 
@@ -127,10 +128,8 @@ bool gm_activation_keeps_v(gm_activation a) {
     return a == GM_GELU;
 }
 
-void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, const float *x,
-                      float *v, float *y) {
-    size_t inputs = layer->inputs, units = layer->units;
-    gm_matmul(rows, units, inputs, x, inputs, weights, units, 0.0f, v, units);
+static void activate(const gm_layer *layer, size_t rows, const float *biases, float *v, float *y) {
+    size_t units = layer->units;
     switch (layer->activation) {
     case GM_LINEAR:
         add_biases(rows, units, biases, v, y);
@@ -144,6 +143,55 @@ void gm_dense_forward(const gm_layer *layer, const float *weights, const float *
     default:
         add_biases_activate(layer->activation, rows, units, biases, v, y);
     }
+}
+
+/* A dense layer's work in `cuts` pieces. */
+typedef struct dense_job {
+    const gm_layer *layer;
+    size_t rows, cuts;
+    const float *weights, *biases, *from;
+    float *v, *to;
+} dense_job;
+
+/* Where piece i begins: at a whole number of vectors. */
+static size_t cut_at(size_t n, size_t cuts, size_t i) {
+    return i == cuts ? n : n / cuts * i / 16 * 16;
+}
+
+static void forward_columns(void *context, size_t i) {
+    const dense_job *job = context;
+    size_t inputs = job->layer->inputs, units = job->layer->units, first = cut_at(units, job->cuts, i);
+    gm_matmul(job->rows, cut_at(units, job->cuts, i + 1) - first, inputs, job->from, inputs, job->weights + first,
+              units, 0.0f, job->v + first, units);
+}
+
+static void activate_rows(void *context, size_t i) {
+    const dense_job *job = context;
+    size_t first = job->rows * i / job->cuts, at = first * job->layer->units;
+    activate(job->layer, job->rows * (i + 1) / job->cuts - first, job->biases, job->v + at, job->to + at);
+}
+
+static void backward_columns(void *context, size_t i) {
+    const dense_job *job = context;
+    size_t inputs = job->layer->inputs, units = job->layer->units, first = cut_at(inputs, job->cuts, i);
+    gm_matmul_nt(job->rows, cut_at(inputs, job->cuts, i + 1) - first, units, job->from, units,
+                 job->weights + first * units, units, 0.0f, job->to + first, inputs);
+}
+
+#define CUT_COLUMNS ((size_t)256) /* of a product that is worth cutting */
+
+void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, size_t cuts,
+                      const float *x, float *v, float *y) {
+    dense_job job = {.layer = layer,
+                     .rows = rows,
+                     .cuts = layer->units < CUT_COLUMNS ? 1 : cuts,
+                     .weights = weights,
+                     .biases = biases,
+                     .from = x,
+                     .v = v,
+                     .to = y};
+    gm_parallel(job.cuts, forward_columns, &job);
+    gm_parallel(job.cuts, activate_rows, &job);
 }
 
 /* ---- activations, backward ---- */
@@ -308,9 +356,15 @@ void gm_dense_tangent(const gm_layer *layer, const float *weights, size_t rows, 
     gm_matmul(rows, layer->units, layer->inputs, dx, layer->inputs, weights, layer->units, 0.0f, dv, layer->units);
 }
 
-void gm_dense_backward_inputs(const gm_layer *layer, const float *weights, size_t rows, const float *d, float *dx) {
-    size_t inputs = layer->inputs, units = layer->units;
-    gm_matmul_nt(rows, inputs, units, d, units, weights, units, 0.0f, dx, inputs);
+void gm_dense_backward_inputs(const gm_layer *layer, const float *weights, size_t rows, size_t cuts, const float *d,
+                              float *dx) {
+    dense_job job = {.layer = layer,
+                     .rows = rows,
+                     .cuts = layer->inputs < CUT_COLUMNS ? 1 : cuts,
+                     .weights = weights,
+                     .from = d,
+                     .to = dx};
+    gm_parallel(job.cuts, backward_columns, &job);
 }
 
 void gm_dense_backward_weights(const gm_layer *layer, size_t first, size_t count, size_t rows, const float *x,

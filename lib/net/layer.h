@@ -12,9 +12,10 @@
 /* True where the derivative needs v, so that it must be kept (gelu); all others are told from y. */
 bool gm_activation_keeps_v(gm_activation a);
 
-/* v[rows, units] = x[rows, inputs] W + b, y = activation(v). v may be y, unless it is to be kept. */
-void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, const float *x,
-                      float *v, float *y);
+/* v[rows, units] = x[rows, inputs] W + b, y = activation(v). v may be y, unless it is to be kept. With many units, in
+ * `cuts` pieces that threads share; so below. */
+void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, size_t cuts,
+                      const float *x, float *v, float *y);
 
 /* y_k = exp(v_k - max v) / sum_j exp(v_j - max v) for each row. v may be y. */
 void gm_softmax(size_t rows, size_t units, const float *v, float *y);
@@ -27,7 +28,8 @@ void gm_activation_backward(gm_activation a, size_t rows, size_t units, const fl
 void gm_dense_tangent(const gm_layer *layer, const float *weights, size_t rows, const float *dx, float *dv);
 
 /* dx[rows, inputs] = d W', d being d loss / d v. */
-void gm_dense_backward_inputs(const gm_layer *layer, const float *weights, size_t rows, const float *d, float *dx);
+void gm_dense_backward_inputs(const gm_layer *layer, const float *weights, size_t rows, size_t cuts, const float *d,
+                              float *dx);
 
 /* Rows first .. first + count - 1 of the weights' gradient: dw[count, units] = x[:, first : first + count]' d. */
 void gm_dense_backward_weights(const gm_layer *layer, size_t first, size_t count, size_t rows, const float *x,

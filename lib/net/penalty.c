@@ -104,7 +104,7 @@ static void pull_back(const gm_bent *b, size_t l, const float *d, float *out) {
     const gm_walk *w = b->pass->walk;
     const gm_layer *layer = &w->net->layers[l];
     if (layer->kind == GM_DENSE)
-        gm_dense_backward_inputs(layer, gm_walk_weights(w, l, b->pass->params), b->rows, d, out);
+        gm_dense_backward_inputs(layer, gm_walk_weights(w, l, b->pass->params), b->rows, 1, d, out);
     else
         gm_dropout_backward(layer, b->rows, b->extra[l], d, out);
 }

@@ -31,6 +31,8 @@ static void place_layers(gm_walk *w) {
     for (size_t l = net->layer_count; l-- > 0;) {
         const gm_layer *layer = &net->layers[l];
         if (layer->kind == GM_DENSE || layer->kind == GM_BATCHNORM) w->first_trained = l;
+        if (layer->kind == GM_DENSE && layer->inputs * layer->units >= GM_WIDE && w->chunk_least == GM_CHUNK)
+            w->chunk_least = GM_CHUNK_WIDE;
         if (layer->kind == GM_RFF) w->chunk_least = GM_CHUNK_LARGE;
         if (layer->units > w->widest) w->widest = layer->units;
         w->output_at[l] = w->stacked_width;
@@ -49,8 +51,12 @@ size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
     return chunk;
 }
 
+void gm_walk_cut(gm_walk *w, size_t chunks) {
+    w->cuts = chunks == 1 && w->chunk_least > GM_CHUNK ? 2 : 1;
+}
+
 static size_t slice_rows(const gm_layer *layer) {
-    const size_t eighth = layer->inputs / 8 / GM_SLICE * GM_SLICE;
+    const size_t eighth = gm_pieces(layer->inputs / 8, 16) * 16;
     return eighth < GM_SLICE ? GM_SLICE : gm_smaller(eighth, GM_SLICE_LARGE);
 }
 
@@ -309,7 +315,7 @@ void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, co
         break;
     case GM_DENSE:
         gm_dense_forward(layer, gm_walk_weights(w, link->l, params), params + net->parameters[layer->biases].offset,
-                         rows, link->x, v, y);
+                         rows, w->cuts, link->x, v, y);
         break;
     case GM_DROPOUT:
         rng.purpose = GM_PURPOSE_DROPOUT;

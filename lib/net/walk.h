@@ -37,6 +37,7 @@ struct gm_walk {
     size_t first_trained;  /* the first layer with parameters */
     size_t chunk_least;    /* rows of a chunk of few rows */
     size_t chunk_rows;     /* of a chunk of the backward call */
+    size_t cuts;           /* pieces of a product of the call's chunks: 2 of a wide network's only one */
     size_t labels_at;      /* of a gaussian layer with labels: the class's column in the joined input */
     float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_spectrum *spectrum; /* of a spectral layer */
@@ -59,6 +60,9 @@ static inline size_t gm_pieces(size_t n, size_t piece) {
 
 /* Rows of a chunk for a call on so many, which leaves `chunks` of them where it can. */
 size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks);
+
+/* What a call's so many chunks leave to its products: they are cut where there is only one chunk. */
+void gm_walk_cut(gm_walk *w, size_t chunks);
 
 /* Room for a * b items of `size` bytes. */
 GM_MUST_USE int gm_walk_reserve(gm_room *room, size_t a, size_t b, size_t size, gm_error *e);

@@ -362,6 +362,32 @@ static void test_wide_activations(void) {
     }
 }
 
+/* The products of a wide layer are cut, where there is one chunk, for the threads to share. */
+static void test_wide_same_bits(void) {
+    static float v[WIDE * WIDE_ROWS], input_gradient[WIDE * WIDE_ROWS];
+    plain *p = open_plain(WIDE, "gelu");
+    size_t n = p->net->block;
+    float *gradient = malloc(n * sizeof *gradient);
+    double value = 0;
+    fill_wide(v);
+    for (size_t i = 0; i < n; i++) p->params[i] = (float)(i * 104729 % 2003) / 4e4f - 0.025f;
+    for (size_t threads = 1; threads <= 3; threads++) {
+        CHECK(gm_threads_set(threads, &p->e) == 0);
+        CHECK(run_plain(p, "mse(x,1)", WIDE_ROWS, v, (gm_target){0}) == 0);
+        if (threads == 1) {
+            memcpy(gradient, p->gradient, n * sizeof *gradient);
+            memcpy(input_gradient, p->input_gradient, sizeof input_gradient);
+            value = p->value;
+        }
+        CHECK(memcmp(gradient, p->gradient, n * sizeof *gradient) == 0);
+        CHECK(memcmp(input_gradient, p->input_gradient, sizeof input_gradient) == 0);
+        CHECK(value == p->value && value > 0);
+    }
+    CHECK(gm_threads_set(1, &p->e) == 0);
+    free(gradient);
+    close_plain(p);
+}
+
 static void test_wide_losses(void) {
     static float v[WIDE * WIDE_ROWS], t[WIDE * WIDE_ROWS];
     static const int32_t y[] = {1299, 0, 700};
@@ -562,6 +588,7 @@ int main(void) {
     RUN(test_nan_is_seen);
     RUN(test_values);
     RUN(test_wide_activations);
+    RUN(test_wide_same_bits);
     RUN(test_wide_losses);
     RUN(test_bad_targets);
     RUN(test_bad_calls);
