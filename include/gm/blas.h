@@ -1,7 +1,9 @@
 /* blas.h: the only door to BLAS. All matrices are row-major and dense (leading dimension = columns unless given).
  *
  * The kernels are those that OpenBLAS chooses for the processor, or that OPENBLAS_CORETYPE names; for a processor that
- * is newer than OpenBLAS they are SkylakeX's where it has AVX-512, Haswell's where it has AVX2.
+ * is newer than OpenBLAS they are SkylakeX's where it has AVX-512, Haswell's where it has AVX2. Where none are named
+ * and there is AVX-512, single-precision products that are not very large are computed by tiles of our own instead
+ * (lib/math/product.h).
  */
 #ifndef GM_BLAS_H
 #define GM_BLAS_H
@@ -31,7 +33,8 @@ void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t l
  * 2^30, or the iteration did not converge. */
 GM_MUST_USE int gm_symmetric_eigen(size_t n, double *a, bool vectors, double *values, gm_error *e);
 
-/* "OpenBLAS 0.3.21 SkylakeX": library, version and the kernel in use. Another kernel gives other bits. */
+/* "OpenBLAS 0.3.21 SkylakeX with AVX-512 tiles": library, version, the kernel in use, and what else computes products.
+ * Another text, other bits. */
 const char *gm_blas_text(void);
 
 #endif

@@ -1,5 +1,7 @@
 #include "gm/blas.h"
 
+#include "product.h"
+
 #include <cblas.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -108,16 +110,17 @@ int gm_blas_ready(gm_error *e) {
     return gm_fail(e, "out of memory (%zu bytes for OpenBLAS)", BUFFER_BYTES);
 }
 
-static void sgemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k, const float *a, blasint lda,
-                  const float *b, blasint ldb, float beta, float *c, blasint ldc) {
-    bool locked = enter();
-    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
-    leave(locked);
-}
-
 /* Units are at most 2^24 and rows come in chunks: nothing here is near 2^31. */
 static blasint integer(size_t n) {
     return (blasint)n;
+}
+
+static void matmat(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                   const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+    bool locked = enter();
+    cblas_sgemm(CblasRowMajor, ta, tb, integer(m), integer(n), integer(k), 1.0f, a, integer(lda), b, integer(ldb), beta,
+                c, integer(ldc));
+    leave(locked);
 }
 
 /* y = op(A) x + beta y, A stored as [rows, columns]. The zero is stored first where beta is 0: y may hold a nan. */
@@ -140,40 +143,41 @@ static bool empty_product(size_t m, size_t n, size_t k, float beta, float *c, si
     return true;
 }
 
-void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
-               float *c, size_t ldc) {
+static bool use_tiles; /* of product.c where they suit, set before main */
+
+static gm_operand operand(CBLAS_TRANSPOSE op, const float *x, size_t ld) {
+    return op == CblasTrans ? (gm_operand){x, 1, ld} : (gm_operand){x, ld, 1};
+}
+
+/* C[m,n] = op(A) op(B) + beta C. */
+static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                     const float *b, size_t ldb, float beta, float *c, size_t ldc) {
     if (empty_product(m, n, k, beta, c, ldc)) return;
     if (n == 1)
-        matvec(CblasNoTrans, m, k, a, lda, b, ldb, beta, c, ldc);
+        matvec(ta, ta == CblasTrans ? k : m, ta == CblasTrans ? m : k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c,
+               ldc);
     else if (m == 1)
-        matvec(CblasTrans, k, n, b, ldb, a, 1, beta, c, 1);
+        matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b, ldb,
+               a, ta == CblasTrans ? lda : 1, beta, c, 1);
+    else if (use_tiles && gm_product_suits(m, k))
+        gm_product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc);
     else
-        sgemm(CblasNoTrans, CblasNoTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
-              integer(ldc));
+        matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
+void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+               float *c, size_t ldc) {
+    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc) {
-    if (empty_product(m, n, k, beta, c, ldc)) return;
-    if (n == 1)
-        matvec(CblasNoTrans, m, k, a, lda, b, 1, beta, c, ldc);
-    else if (m == 1)
-        matvec(CblasNoTrans, n, k, b, ldb, a, 1, beta, c, 1);
-    else
-        sgemm(CblasNoTrans, CblasTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
-              integer(ldc));
+    multiply(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc) {
-    if (empty_product(m, n, k, beta, c, ldc)) return;
-    if (n == 1)
-        matvec(CblasTrans, k, m, a, lda, b, ldb, beta, c, ldc);
-    else if (m == 1)
-        matvec(CblasTrans, k, n, b, ldb, a, lda, beta, c, 1);
-    else
-        sgemm(CblasTrans, CblasNoTrans, integer(m), integer(n), integer(k), a, integer(lda), b, integer(ldb), beta, c,
-              integer(ldc));
+    multiply(CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b, size_t ldb,
@@ -206,7 +210,7 @@ int gm_symmetric_eigen(size_t n, double *a, bool vectors, double *values, gm_err
     return info == 0 ? 0 : gm_fail(e, "the eigenvalues of a matrix of %zu rows were not found", n);
 }
 
-/* ---- the kernel ---- */
+/* ---- the kernels ---- */
 
 /* OpenBLAS gives a processor that is newer than itself the kernels of the oldest one, Prescott: a quarter of the speed.
  * So those are replaced by the ones for the instructions that the processor has, unless OPENBLAS_CORETYPE names some.
@@ -225,7 +229,8 @@ static const char *fitting_kernel(void) {
     return NULL;
 }
 
-__attribute__((constructor)) static void choose_kernel(void) {
+__attribute__((constructor)) static void choose_kernels(void) {
+    use_tiles = gm_product_able() && !getenv("OPENBLAS_CORETYPE");
     if (!gotoblas_init || !gotoblas_dynamic_init || !gotoblas_dynamic_quit) return;
     gotoblas_init();
     const char *fitting = fitting_kernel();
@@ -246,7 +251,8 @@ static void make_blas_text(void) {
     const char *configuration = openblas_get_config();
     size_t name = strcspn(configuration, " ");
     size_t version = name + (configuration[name] ? 1 + strcspn(configuration + name + 1, " ") : 0);
-    snprintf(blas_text, sizeof blas_text, "%.*s %s", (int)version, configuration, openblas_get_corename());
+    snprintf(blas_text, sizeof blas_text, "%.*s %s%s", (int)version, configuration, openblas_get_corename(),
+             use_tiles ? " with AVX-512 tiles" : "");
 }
 
 const char *gm_blas_text(void) {

@@ -1,11 +1,11 @@
-/* iteration.c: one training step against its own BLAS calls alone.
+/* iteration.c: one training step against OpenBLAS's time for its matrix products alone.
  *
  * usage: iteration PIPELINE-STAGES...   (each stage one word, as for gm-pipe without the bars)
  *
- * Runs the pipeline in this process, as gm-pipe does on one thread, with cblas_sgemm and cblas_sgemv wrapped
- * (ld --wrap): the calls of one step are written down, to be done again alone, on memory laid out as theirs was. Says
- * `ready`; then each line of standard input is a turn, `step COUNT` or `blas COUNT`, and is answered with the
- * milliseconds of one: processor time if CLOCK=cpu is in the environment.
+ * Runs the pipeline in this process, as gm-pipe does on one thread, with gm_matmul and its kin wrapped (ld --wrap): the
+ * products of one step are written down, to be done again alone, by cblas_sgemm and cblas_sgemv, on memory laid out as
+ * theirs was. Says `ready`; then each line of standard input is a turn, `step COUNT` or `blas COUNT`, and is answered
+ * with the milliseconds of one: processor time if CLOCK=cpu is in the environment.
  */
 #include "gm/filter.h"
 #include "gm/ops.h"
@@ -21,41 +21,38 @@
 #define WORDS_MAX 32
 #define WARM_UP 100
 
-typedef struct blas_call {
-    bool matrix; /* sgemm, else sgemv */
-    CBLAS_TRANSPOSE ta, tb;
+typedef struct product {
+    bool ta, tb; /* A, B are stored transposed */
     int m, n, k, lda, ldb, ldc;
     float beta;
     const float *a, *b;
     float *c;
-} blas_call;
+} product;
 
-static blas_call calls[CALLS_MAX];
+static product calls[CALLS_MAX];
 static size_t call_count;
 static bool writing_down;
 
-void __real_cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha,
-                        const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
-void __wrap_cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha,
-                        const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
-void __real_cblas_sgemv(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, int m, int n, float alpha, const float *a, int lda,
-                        const float *x, int stride_x, float beta, float *y, int stride_y);
-void __wrap_cblas_sgemv(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, int m, int n, float alpha, const float *a, int lda,
-                        const float *x, int stride_x, float beta, float *y, int stride_y);
-
-void __wrap_cblas_sgemm(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, float alpha,
-                        const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc) {
-    if (writing_down && call_count < CALLS_MAX)
-        calls[call_count++] = (blas_call){true, ta, tb, m, n, k, lda, ldb, ldc, beta, a, b, c};
-    __real_cblas_sgemm(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+static void write_down(bool ta, bool tb, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+                       size_t ldb, float beta, float *c, size_t ldc) {
+    if (!writing_down || call_count == CALLS_MAX) return;
+    calls[call_count++] = (product){ta, tb, (int)m, (int)n, (int)k, (int)lda, (int)ldb, (int)ldc, beta, a, b, c};
 }
 
-void __wrap_cblas_sgemv(CBLAS_LAYOUT layout, CBLAS_TRANSPOSE ta, int m, int n, float alpha, const float *a, int lda,
-                        const float *x, int stride_x, float beta, float *y, int stride_y) {
-    if (writing_down && call_count < CALLS_MAX)
-        calls[call_count++] = (blas_call){false, ta, CblasNoTrans, m, n, 0, lda, stride_x, stride_y, beta, a, x, y};
-    __real_cblas_sgemv(layout, ta, m, n, alpha, a, lda, x, stride_x, beta, y, stride_y);
-}
+#define WRAP(name, ta, tb)                                                                                             \
+    void __real_##name(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,           \
+                       float beta, float *c, size_t ldc);                                                              \
+    void __wrap_##name(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,           \
+                       float beta, float *c, size_t ldc);                                                              \
+    void __wrap_##name(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,           \
+                       float beta, float *c, size_t ldc) {                                                             \
+        write_down(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);                                                     \
+        __real_##name(m, n, k, a, lda, b, ldb, beta, c, ldc);                                                          \
+    }
+
+WRAP(gm_matmul, false, false)
+WRAP(gm_matmul_nt, false, true)
+WRAP(gm_matmul_tn, true, false)
 
 static double now(void) {
     const char *wanted = getenv("CLOCK");
@@ -139,17 +136,10 @@ static void *moved(const void *p) {
 /* Memory of our own for the operands, overlapping where theirs overlapped. */
 static void lay_out(void) {
     for (size_t i = 0; i < call_count; i++) {
-        const blas_call *c = &calls[i];
-        bool ta = c->ta == CblasTrans;
-        if (c->matrix) {
-            add_region(c->a, ta ? extent(c->k, c->m, c->lda) : extent(c->m, c->k, c->lda));
-            add_region(c->b, c->tb == CblasTrans ? extent(c->n, c->k, c->ldb) : extent(c->k, c->n, c->ldb));
-            add_region(c->c, extent(c->m, c->n, c->ldc));
-        } else {
-            add_region(c->a, extent(c->m, c->n, c->lda));
-            add_region(c->b, extent(ta ? c->m : c->n, 1, c->ldb));
-            add_region(c->c, extent(ta ? c->n : c->m, 1, c->ldc));
-        }
+        const product *p = &calls[i];
+        add_region(p->a, p->ta ? extent(p->k, p->m, p->lda) : extent(p->m, p->k, p->lda));
+        add_region(p->b, p->tb ? extent(p->n, p->k, p->ldb) : extent(p->k, p->n, p->ldb));
+        add_region(p->c, extent(p->m, p->n, p->ldc));
     }
     qsort(regions, region_count, sizeof *regions, by_start);
     size_t kept = 0;
@@ -176,17 +166,46 @@ static void lay_out(void) {
     }
 }
 
-static void replay(size_t steps) {
+/* A single row or column is a matrix-vector product. */
+static void by_blas(const product *p) {
+    CBLAS_TRANSPOSE ta = p->ta ? CblasTrans : CblasNoTrans, tb = p->tb ? CblasTrans : CblasNoTrans;
+    if (p->n == 1)
+        cblas_sgemv(CblasRowMajor, ta, p->ta ? p->k : p->m, p->ta ? p->m : p->k, 1, p->a, p->lda, p->b,
+                    p->tb ? 1 : p->ldb, p->beta, p->c, p->ldc);
+    else if (p->m == 1)
+        cblas_sgemv(CblasRowMajor, p->tb ? CblasNoTrans : CblasTrans, p->tb ? p->n : p->k, p->tb ? p->k : p->n, 1, p->b,
+                    p->ldb, p->a, p->ta ? p->lda : 1, p->beta, p->c, 1);
+    else
+        cblas_sgemm(CblasRowMajor, ta, tb, p->m, p->n, p->k, 1, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+}
+
+static void by_ours(const product *p) {
+    size_t m = (size_t)p->m, n = (size_t)p->n, k = (size_t)p->k;
+    size_t lda = (size_t)p->lda, ldb = (size_t)p->ldb, ldc = (size_t)p->ldc;
+    if (p->ta)
+        __real_gm_matmul_tn(m, n, k, p->a, lda, p->b, ldb, p->beta, p->c, ldc);
+    else if (p->tb)
+        __real_gm_matmul_nt(m, n, k, p->a, lda, p->b, ldb, p->beta, p->c, ldc);
+    else
+        __real_gm_matmul(m, n, k, p->a, lda, p->b, ldb, p->beta, p->c, ldc);
+}
+
+static void replay(size_t steps, void (*multiply)(const product *)) {
     for (size_t s = 0; s < steps; s++)
-        for (size_t i = 0; i < call_count; i++) {
-            const blas_call *c = &calls[i];
-            if (c->matrix)
-                __real_cblas_sgemm(CblasRowMajor, c->ta, c->tb, c->m, c->n, c->k, 1, c->a, c->lda, c->b, c->ldb,
-                                   c->beta, c->c, c->ldc);
-            else
-                __real_cblas_sgemv(CblasRowMajor, c->ta, c->m, c->n, 1, c->a, c->lda, c->b, c->ldb, c->beta, c->c,
-                                   c->ldc);
-        }
+        for (size_t i = 0; i < call_count; i++) multiply(&calls[i]);
+}
+
+/* What a turn does, by its first word. */
+static bool do_turn(const char *word, size_t count) {
+    if (strcmp(word, "step") == 0)
+        run_steps(count);
+    else if (strcmp(word, "blas") == 0)
+        replay(count, by_blas);
+    else if (strcmp(word, "ours") == 0)
+        replay(count, by_ours);
+    else
+        return false;
+    return true;
 }
 
 int main(int argc, char **argv) {
@@ -202,19 +221,16 @@ int main(int argc, char **argv) {
     run_steps(1);
     writing_down = false;
     lay_out();
-    replay(WARM_UP);
+    replay(WARM_UP, by_blas);
     for (puts("ready"); fflush(stdout) == 0 && fgets(line, sizeof line, stdin);) {
-        bool steps = strncmp(line, "step ", 5) == 0;
         line[strcspn(line, "\n")] = '\0';
-        if ((!steps && strncmp(line, "blas ", 5) != 0) || !gm_parse_size(line + 5, 1, SIZE_MAX, &count)) {
-            gm_fail(&e, "expected 'step COUNT' or 'blas COUNT', got '%s'", line);
+        char *number = strchr(line, ' ');
+        if (number) *number++ = '\0';
+        double start = now();
+        if (!number || !gm_parse_size(number, 1, SIZE_MAX, &count) || !do_turn(line, count)) {
+            gm_fail(&e, "expected 'step COUNT', 'blas COUNT' or 'ours COUNT'");
             die(&e);
         }
-        double start = now();
-        if (steps)
-            run_steps(count);
-        else
-            replay(count);
         printf("%.6f\n", (now() - start) / (double)count * 1e3);
     }
     for (size_t i = 0; i < stage_count; i++) gm_call_close(&stages[i]);

@@ -1,0 +1,106 @@
+/* product_test.c: tiles against chains of fmaf, bit for bit: so nothing depends on where a product is cut, packed, or
+ * read in place. That a chain is near the exact sum is blas_test.c's. */
+#include "../../lib/math/product.h"
+#include "check.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUN_LENGTH = 256, PADDING = 3 };
+
+static void fill(size_t n, float *x, uint32_t state) {
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    }
+}
+
+static float at(gm_operand x, size_t i, size_t j) {
+    return x.at[i * x.row + j * x.column];
+}
+
+/* One number of C as product.h says it: k is cut into runs of about equal length. */
+static float chain(size_t k, gm_operand a, gm_operand b, size_t i, size_t j, float beta, float c) {
+    size_t runs = (k + RUN_LENGTH - 1) / RUN_LENGTH;
+    for (size_t r = 0; r < runs; r++) {
+        float sum = 0.0f, scale = r ? 1.0f : beta;
+        for (size_t p = k * r / runs; p < k * (r + 1) / runs; p++) sum = fmaf(at(a, i, p), at(b, p, j), sum);
+        c = scale == 0.0f ? sum : scale * c + sum;
+    }
+    return c;
+}
+
+/* Both factors stored so or transposed, their rows some numbers apart: the first number that is not the chain's, or
+ * that was written outside C, or SIZE_MAX. */
+static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float beta, size_t apart) {
+    size_t lda = (ta ? m : k) + PADDING, ldb = (tb ? k : n) + apart, ldc = n + PADDING, wrong = SIZE_MAX;
+    size_t sizes[] = {(ta ? k : m) * lda, (tb ? n : k) * ldb, m * ldc};
+    float *room[4];
+    for (size_t i = 0; i < 4; i++) {
+        room[i] = malloc(sizes[i < 3 ? i : 2] * sizeof(float)); /* no more than is used: sanitizers see what is read */
+        if (!room[i]) abort();
+        fill(sizes[i < 3 ? i : 2], room[i], i < 3 ? (uint32_t)i : 2);
+    }
+    gm_operand a = ta ? (gm_operand){room[0], 1, lda} : (gm_operand){room[0], lda, 1};
+    gm_operand b = tb ? (gm_operand){room[1], 1, ldb} : (gm_operand){room[1], ldb, 1};
+    float *c = room[2], *before = room[3];
+    if (beta == 0.0f) /* C is not read */
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) c[i * ldc + j] = before[i * ldc + j] = NAN;
+    gm_product(m, n, k, a, b, beta, c, ldc);
+    for (size_t i = 0; i < m * ldc && wrong == SIZE_MAX; i++) {
+        float wanted = i % ldc < n ? chain(k, a, b, i / ldc, i % ldc, beta, before[i]) : before[i];
+        if (memcmp(&c[i], &wanted, sizeof wanted) != 0) wrong = i;
+    }
+    for (size_t i = 0; i < 4; i++) free(room[i]);
+    return wrong;
+}
+
+static void check_shape(size_t m, size_t n, size_t k, float beta, size_t apart) {
+    for (int turned = 0; turned < 4; turned++) {
+        size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, apart);
+        if (wrong == SIZE_MAX) continue;
+        printf("# %zu x %zu x %zu, beta %g, B %zu apart, turned %d: number %zu\n", m, n, k, (double)beta, apart, turned,
+               wrong);
+        CHECK(wrong == SIZE_MAX);
+    }
+}
+
+/* Every height and width of a tile. */
+static void test_tiles(void) {
+    for (size_t m = 1; m <= 25; m++)
+        for (size_t n = 1; n <= 65; n += n < 20 ? 1 : 5) check_shape(m, n, 19, 0, PADDING);
+    for (size_t m = 1; m <= 25; m += 4)
+        for (size_t n = 1; n <= 65; n += 4) check_shape(m, n, 5, m % 3 ? 0.5f : 1, 0);
+}
+
+/* Runs, and tails of packed blocks of 16. */
+static void test_runs(void) {
+    static const size_t lengths[] = {1, 15, 16, 17, 31, 33, 255, 256, 257, 300, 511, 512, 513, 784};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        check_shape(13, 37, lengths[i], 0, PADDING);
+        check_shape(12, 32, lengths[i], 0.25f, 0);
+    }
+}
+
+/* Panels read in place, packed because they meet many rows, packed because their rows are far apart; pieces of A. */
+static void test_pieces(void) {
+    check_shape(128, 48, 40, 0, 0);
+    check_shape(129, 48, 40, 0, 0);
+    check_shape(40, 64, 256, 0, 1500);
+    check_shape(384, 33, 20, 1, PADDING);
+    check_shape(385, 33, 20, 1, PADDING);
+    check_shape(1000, 32, 270, 0, 0);
+}
+
+int main(void) {
+    if (!gm_product_able()) {
+        puts("ok 1 - tiles # skip no AVX-512 here\n1..1");
+        return 0;
+    }
+    RUN(test_tiles);
+    RUN(test_runs);
+    RUN(test_pieces);
+    return check_done();
+}
