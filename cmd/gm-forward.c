@@ -3,6 +3,7 @@
 #include "gm/filter.h"
 #include "gm/grad.h"
 #include "gm/shard.h"
+#include "gm/walks.h"
 
 #include <string.h>
 
@@ -43,7 +44,7 @@ static int forward_open(gm_call *call, gm_error *e) {
         if (!s->part) return -1;
     }
     if (gm_refuse_packs(s->net, s->path, e) != 0) return -1;
-    s->walk = gm_walk_new(s->net, spec->seed, e);
+    s->walk = s->part ? gm_walk_new(s->part, spec->seed, e) : gm_walk_borrow(s->model.model, e);
     return s->walk ? 0 : -1;
 }
 
@@ -70,14 +71,18 @@ static int forward_process(gm_call *call, gm_record *r, gm_error *e) {
                     .seed = spec->seed,
                     .step = r->step,
                     .first = place.first,
-                    .whole = place.rows};
+                    .whole = place.rows,
+                    .version = step + 1};
     if (gm_walk_forward(s->walk, params, &input, r->rows, mode, output, e) != 0) return -1;
     return gm_follow_check(&s->model, r, e) == 0 ? 1 : -1;
 }
 
 static void forward_close(gm_call *call) {
     forward *s = call->state;
-    gm_walk_free(s->walk);
+    if (s->part)
+        gm_walk_free(s->walk);
+    else
+        gm_walk_return(s->model.model, s->walk);
     gm_net_free(s->part);
     gm_follow_close(&s->model);
 }

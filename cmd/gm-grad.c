@@ -5,6 +5,7 @@
 #include "gm/ops.h"
 #include "gm/schema.h"
 #include "gm/shard.h"
+#include "gm/walks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -183,7 +184,8 @@ static int grad_open(gm_call *call, gm_error *e) {
     if (s->expression && gm_loss_check(&s->loss, net, e) != 0) return -1;
     if (s->upstream && gm_refuse_packs(net, s->path, e) != 0) return gm_fail_within(e, "--upstream: ");
     if (s->class_weight.count && set_class_weights(s, e) != 0) return -1;
-    s->walk = gm_walk_new(net, gm_model_spec_of(s->model.model)->seed, e);
+    s->walk = gm_walk_borrow(s->model.model, e);
+    if (s->walk && s->upstream && !s->expression) gm_walk_expect(s->walk);
     s->gradients = s->walk ? gm_new_zeroed(net->parameter_count, sizeof *s->gradients, e) : NULL;
     return s->gradients ? 0 : -1;
 }
@@ -396,7 +398,8 @@ static int grad_process(gm_call *call, gm_record *r, gm_error *e) {
                              .seed = gm_model_spec_of(s->model.model)->seed,
                              .step = r->has_step ? r->step : call->records,
                              .first = place.first,
-                             .whole = place.rows};
+                             .whole = place.rows,
+                             .version = step + 1};
         double own = 0;
         job.gradients = trains ? s->gradients : NULL;
         job.value = s->expression ? &own : NULL;
@@ -421,7 +424,7 @@ static void grad_close(gm_call *call) {
     for (size_t i = 0; i < GM_OPERANDS_MAX; i++) free(s->input_gradient[i]);
     free(s->gradients);
     free(s->class_weights);
-    gm_walk_free(s->walk);
+    gm_walk_return(s->model.model, s->walk);
     gm_follow_close(&s->model);
 }
 

@@ -25,6 +25,8 @@ typedef struct gm_walk gm_walk;
 /* Keeps `net`, which must outlive it. `seed` is the model's: rff layers are a function of it. */
 GM_MUST_USE gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e);
 void gm_walk_free(gm_walk *w);
+/* Another copy of the same net, which must outlive the walk in its place. */
+void gm_walk_use_net(gm_walk *w, const gm_net *net);
 
 /* One part of an input: float columns, or class numbers that become one-hot. */
 typedef struct gm_input_part {
@@ -55,7 +57,13 @@ typedef struct gm_mode {
     bool training, drawing;
     uint64_t seed, step;
     size_t first, whole; /* of a part of a batch: its first row and the rows of the whole batch; else 0 */
+    uint64_t version;    /* of the parameters: they are equal where it is, unless it is 0 */
 } gm_mode;
+
+/* From now on gm_walk_forward keeps what it computed, and gm_walk_backward without a loss, of the same version, mode
+ * and rows of the one input, begins from there: a generator whose output is judged by another network is run forward
+ * once. Networks with layers that keep more than their outputs, and batchnorm's, are run again. The same bits. */
+void gm_walk_expect(gm_walk *w);
 
 /* output[rows / pack, outputs] = network(input). params: a block of gm_net. */
 GM_MUST_USE int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size_t rows, gm_mode mode,

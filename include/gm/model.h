@@ -55,6 +55,8 @@ void gm_model_close(gm_model *m);
 const gm_model_spec *gm_model_spec_of(const gm_model *m);
 const char *gm_model_path(const gm_model *m);
 size_t gm_model_bytes(const gm_model *m); /* of its file */
+/* Whether both are of one file. */
+bool gm_model_same(const gm_model *a, const gm_model *b);
 uint64_t gm_model_step(const gm_model *m);
 
 /* Readers. A view is the current slot, in place. It is good until the writer begins the step after next: read, then ask

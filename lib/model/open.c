@@ -192,3 +192,7 @@ size_t gm_model_bytes(const gm_model *m) {
 const char *gm_model_path(const gm_model *m) {
     return m->path;
 }
+
+bool gm_model_same(const gm_model *a, const gm_model *b) {
+    return a->device == b->device && a->inode == b->inode;
+}

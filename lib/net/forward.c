@@ -63,6 +63,10 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
         gm_backward call = {.rows = rows, .inputs = input, .mode = mode, .output = output};
         return gm_walk_backward(w, params, &call, e);
     }
+    if (gm_walk_keeps(w, run.rows, &run.mode)) {
+        gm_backward call = {.rows = rows, .inputs = input, .mode = mode, .output = output};
+        return gm_walk_keep(w, params, &call, e);
+    }
     gm_walk_spectra(w, params);
     if (gm_walk_running(w, params, e) < 0) return -1;
     return gm_walk_crew(w, gm_pieces(run.rows, run.chunk_rows), run.chunk_rows * forward_width(w), forward_chunk, &run,

@@ -263,7 +263,7 @@ static void whole_chunk(const void *context, size_t chunk, float *scratch) {
         return;
     }
     place_chunk(pass, chunk, scratch, &c);
-    chunk_forward(pass, &c);
+    if (!pass->reuses) chunk_forward(pass, &c);
     chunk_loss(pass, &c);
     chunk_backward(pass, &c);
 }
@@ -464,6 +464,40 @@ static void make_gradients(gm_pass *pass) {
         if (net->layers[l].spectral) spectral_gradient(pass, l);
 }
 
+/* ---- a forward call whose way back is expected ---- */
+
+/* Layers that need nothing for the way back but what they gave. */
+static bool gives_all(const gm_net *net) {
+    for (size_t l = 0; l < net->layer_count; l++) {
+        const gm_layer *layer = &net->layers[l];
+        if (layer->kind != GM_MIXED && (layer->kind != GM_DENSE || gm_activation_keeps_v(layer->activation)))
+            return false;
+    }
+    return true;
+}
+
+/* Chunks must be those of the call on the way back: of other products BLAS may give other bits. */
+bool gm_walk_keeps(const gm_walk *w, size_t rows, const gm_mode *mode) {
+    return w->expected && mode->version && gives_all(w->net) && gm_walk_chunk(w, rows, 2) == gm_walk_chunk(w, rows, 4);
+}
+
+static void keep_chunk(const void *context, size_t chunk, float *scratch) {
+    const gm_pass *pass = context;
+    size_t last = gm_last_layer(pass->walk->net), outputs = pass->walk->net->outputs;
+    gm_chunk c;
+    place_chunk(pass, chunk, scratch, &c);
+    chunk_forward(pass, &c);
+    memcpy(pass->call->output + c.first * outputs, c.y[last], c.rows * outputs * sizeof(float));
+}
+
+static bool is_kept(const gm_walk *w, const gm_backward *call) {
+    const gm_mode *now = &call->mode, *then = &w->kept.mode;
+    return w->kept.there && !call->loss && call->rows == w->kept.rows && now->training == then->training &&
+           now->drawing == then->drawing && now->seed == then->seed && now->step == then->step &&
+           now->first == then->first && now->whole == then->whole && now->version == then->version &&
+           gm_input_joined(&call->inputs[0], w->net, call->rows, w->stacked.bytes);
+}
+
 /* ---- a call ---- */
 
 static int check_call(const gm_net *net, const gm_backward *call, size_t operands, gm_error *e) {
@@ -518,13 +552,14 @@ static int prepare(gm_pass *pass, gm_error *e) {
     if (gm_walk_reserve(&w->values, pass->bias_rows, 1, sizeof(double), e) < 0 ||
         gm_walk_reserve(&w->slice_values, w->slice_count, 1, sizeof(double), e) < 0)
         return -1;
-    bool stacked = call->gradients || pass->penalties || pass->staged;
+    bool shared = pass->keeps || pass->reuses;
+    bool stacked = call->gradients || pass->penalties || pass->staged || shared;
     if (stacked && gm_walk_reserve(&w->stacked, pass->region_rows, region_width(w, pass->staged), sizeof(float), e) < 0)
         return -1;
     pass->stacked = stacked ? w->stacked.bytes : NULL;
     pass->values = w->values.bytes;
     pass->slice_values = w->slice_values.bytes;
-    pass->whole = pass->operands == 1 && !pass->penalties ? gm_input_whole(&call->inputs[0]) : NULL;
+    pass->whole = pass->operands == 1 && !pass->penalties && !shared ? gm_input_whole(&call->inputs[0]) : NULL;
     gm_walk_spectra(w, pass->params);
     if (!pass->staged) return gm_walk_running(w, pass->params, e);
     return gm_walk_reserve(&w->moments, pass->operands, w->moments_width, sizeof(float), e);
@@ -538,15 +573,24 @@ static double total(const gm_pass *pass, bool decays) {
     return (pass->bias_rows ? sum / (double)pass->call->rows : 0.0) + slices;
 }
 
-int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, gm_error *e) {
+/* [rows, columns] is [rows / pack, pack * columns]. */
+static gm_backward call_of_packs(const gm_walk *w, const gm_backward *call) {
     gm_backward packed = *call;
-    packed.rows /= w->net->pack; /* [rows, columns] is [rows / pack, pack * columns] */
+    packed.rows /= w->net->pack;
     packed.mode = gm_mode_of_packs(call->mode, w->net->pack);
+    return packed;
+}
+
+int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, gm_error *e) {
+    gm_backward packed = call_of_packs(w, call);
     gm_pass pass = {.walk = w,
                     .params = params,
                     .call = &packed,
                     .operands = call->loss && !call->cotangent ? call->loss->operand_count : 1};
-    if (check_call(w->net, call, pass.operands, e) < 0 || prepare(&pass, e) < 0) return -1;
+    if (check_call(w->net, call, pass.operands, e) < 0) return -1;
+    pass.reuses = is_kept(w, &packed);
+    w->kept.there = false;
+    if (prepare(&pass, e) < 0) return -1;
     size_t chunks = (pass.operands + pass.penalties) * pass.operand_chunks;
     if (pass.staged && pass.operands ? run_stages(&pass, e) < 0
         : chunks > 0                 ? gm_walk_crew(w, chunks, scratch_floats(&pass), whole_chunk, &pass, e) < 0
@@ -555,5 +599,14 @@ int gm_walk_backward(gm_walk *w, const float *params, const gm_backward *call, g
     bool decays = pass.l1 != 0.0 || pass.l2 != 0.0;
     if (call->gradients || decays) make_gradients(&pass);
     if (call->loss && call->value) *call->value = total(&pass, decays);
+    return 0;
+}
+
+int gm_walk_keep(gm_walk *w, const float *params, const gm_backward *call, gm_error *e) {
+    gm_backward packed = call_of_packs(w, call);
+    gm_pass pass = {.walk = w, .params = params, .call = &packed, .operands = 1, .keeps = true};
+    w->kept.there = false;
+    if (prepare(&pass, e) < 0 || crew(&pass, keep_chunk, e) < 0) return -1;
+    w->kept = (gm_kept){.there = true, .rows = packed.rows, .mode = packed.mode};
     return 0;
 }

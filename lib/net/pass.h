@@ -21,6 +21,7 @@ typedef struct gm_pass {
     size_t region_rows;    /* of `stacked` */
     float *stacked;        /* NULL where nothing is needed of a chunk once it is done: then it lives in the scratch */
     const float *whole;    /* the input that needs no joining (of the only operand), or NULL */
+    bool keeps, reuses;    /* what it computes forward is kept for another pass, or is there from one */
     bool staged;           /* batchnorm takes the batch's moments: chunks wait for each other between layers */
     size_t from, to;       /* the layers that chunks go through now */
     size_t lowest;         /* d[lowest] is the last that parameters want; above layer_count: none */

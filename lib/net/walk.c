@@ -143,6 +143,14 @@ void gm_walk_free(gm_walk *w) {
     free(w);
 }
 
+void gm_walk_use_net(gm_walk *w, const gm_net *net) {
+    w->net = net;
+}
+
+void gm_walk_expect(gm_walk *w) {
+    w->expected = true;
+}
+
 int gm_walk_reserve(gm_room *room, size_t a, size_t b, size_t size, gm_error *e) {
     size_t items, bytes;
     if (!gm_multiply(a, b, &items) || !gm_multiply(items, size, &bytes))
@@ -216,6 +224,21 @@ void gm_input_join(const gm_input *input, const gm_net *net, size_t first, size_
         }
         x += p->columns;
     }
+}
+
+static bool is_joined_row(const gm_input_part *p, size_t row, const float *x) {
+    if (p->values) return memcmp(x, p->values + row * p->columns, p->columns * sizeof *x) == 0;
+    return x[p->labels[row]] == 1.0f; /* one-hot: the other columns are 0 */
+}
+
+bool gm_input_joined(const gm_input *input, const gm_net *net, size_t count, const float *x) {
+    for (size_t i = 0; i < input->part_count; i++) {
+        const gm_input_part *p = &input->parts[i];
+        for (size_t row = 0; row < count * net->pack; row++)
+            if (!is_joined_row(p, row, x + row * net->columns)) return false;
+        x += p->columns;
+    }
+    return true;
 }
 
 /* ---- sharing chunks out ---- */

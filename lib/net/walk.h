@@ -23,6 +23,13 @@ typedef struct gm_spectrum {
     float largest; /* s */
 } gm_spectrum;
 
+/* Of what a forward call is that was kept. */
+typedef struct gm_kept {
+    bool there;
+    size_t rows; /* the network's */
+    gm_mode mode;
+} gm_kept;
+
 /* Where matrices of a chunk lie, in floats for each row: a matrix at column c of a region of R rows begins at c * R. */
 struct gm_walk {
     const gm_net *net;
@@ -48,6 +55,8 @@ struct gm_walk {
     gm_room values;       /* double[stacked rows]: the loss of each row */
     gm_room slice_values; /* double[slice_count]: l1 and l2 of each, or what a spectral layer sums */
     gm_room moments;      /* moments_width floats for each operand */
+    bool expected;        /* a forward call keeps its outputs in `stacked`, its joined input before them */
+    gm_kept kept;
 };
 
 static inline size_t gm_smaller(size_t a, size_t b) {
@@ -72,10 +81,16 @@ GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_floats,
                              void (*work)(const void *context, size_t chunk, float *scratch), const void *context,
                              gm_error *e);
 
+/* Whether a forward call keeps what it computed, and doing so: the call has rows, one input, mode and output. */
+bool gm_walk_keeps(const gm_walk *w, size_t rows, const gm_mode *mode);
+GM_MUST_USE int gm_walk_keep(gm_walk *w, const float *params, const gm_backward *call, gm_error *e);
+
 /* The numbers of an input that need no joining, or NULL; x[count, inputs] = its rows from `first` on, parts side by
  * side. Behind gm_walk_forward and gm_walk_backward a row is the network's: it may be a pack of rows of data. */
 const float *gm_input_whole(const gm_input *input);
 void gm_input_join(const gm_input *input, const gm_net *net, size_t first, size_t count, float *x);
+/* Whether x is what gm_input_join would make of all `count` rows. */
+bool gm_input_joined(const gm_input *input, const gm_net *net, size_t count, const float *x);
 
 /* The number of a row of an operand of `rows` rows in random numbers: where it stands among the stacked rows of the
  * whole batch. */

@@ -315,6 +315,120 @@ static void test_values(void) {
     close_plain(p);
 }
 
+/* ---- a forward call that is expected back ---- */
+
+#define CODE ((size_t)30)
+
+typedef struct generator {
+    gm_net *net;
+    gm_walk *walk;
+    float *params;
+    float z[ROWS * CODE], cotangent[ROWS * 40], output[ROWS * 40];
+    int32_t labels[ROWS];
+    gm_input input; /* codes and classes */
+    gm_mode mode;
+} generator;
+
+static generator *open_generator(const char *middle, const char *last) {
+    const char *layers[] = {"dense:64:relu", middle, last};
+    gm_error e;
+    generator *g = calloc(1, sizeof *g);
+    if (!g) exit(1);
+    g->net = parse_net("30+classes", layers, 3);
+    g->walk = gm_walk_new(g->net, 11, &e);
+    g->params = malloc(g->net->block * sizeof *g->params);
+    CHECK(gm_net_init(g->net, "glorot", 3, g->params, &e) == 0);
+    for (size_t i = 0; i < ROWS * CODE; i++) g->z[i] = (float)(i * 7919 % 2001) / 1000.0f - 1.0f;
+    for (size_t i = 0; i < ROWS * 40; i++) g->cotangent[i] = (float)(i * 104729 % 1999) / 1e5f - 0.01f;
+    for (size_t i = 0; i < ROWS; i++) g->labels[i] = (int32_t)(i % 10);
+    g->input = (gm_input){.part_count = 2,
+                          .parts[0] = {.name = "z", .values = g->z, .columns = CODE},
+                          .parts[1] = {.name = "y", .labels = g->labels, .columns = 10}};
+    g->mode = (gm_mode){.training = true, .drawing = true, .seed = 5, .step = 9, .version = 10};
+    return g;
+}
+
+static void close_generator(generator *g) {
+    gm_walk_free(g->walk);
+    gm_net_free(g->net);
+    free(g->params);
+    free(g);
+}
+
+static void generate(generator *g) {
+    gm_error e = {.text = ""};
+    CHECK(gm_walk_forward(g->walk, g->params, &g->input, ROWS, g->mode, g->output, &e) == 0);
+}
+
+/* The gradients of a way back, with `parameters` in place of the generator's. */
+static float *go_back(generator *g, const float *parameters) {
+    gm_error e = {.text = ""};
+    float *block = calloc(g->net->block, sizeof *block), *gradients[PARAMETERS];
+    place(g->net, block, gradients);
+    gm_backward call = {
+        .cotangent = g->cotangent, .rows = ROWS, .inputs = &g->input, .mode = g->mode, .gradients = gradients};
+    CHECK(gm_walk_backward(g->walk, parameters, &call, &e) == 0);
+    CHECK_TEXT(e.text, "");
+    return block;
+}
+
+static bool same_gradients(const generator *g, float *a, float *b) {
+    bool same = memcmp(a, b, g->net->block * sizeof *a) == 0;
+    free(a);
+    free(b);
+    return same;
+}
+
+/* The way back begins from the forward call, for which it is given other parameters here; where anything else differs,
+ * or there was a call in between, it does not. */
+static void test_way_back(void) {
+    static const char *const activations[] = {"dense:40:tanh", "dense:40", "dense:40:softmax"};
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        generator *g = open_generator("dense:50:leaky", activations[i]),
+                  *fresh = open_generator("dense:50:leaky", activations[i]);
+        float *others = malloc(g->net->block * sizeof *others);
+        for (size_t k = 0; k < g->net->block; k++) others[k] = 0.5f * g->params[k];
+        gm_walk_expect(g->walk);
+        generate(g);
+        generate(fresh);
+        CHECK(memcmp(g->output, fresh->output, sizeof g->output) == 0);
+        CHECK(same_gradients(g, go_back(g, g->params), go_back(fresh, g->params)));
+        generate(g);
+        CHECK(!same_gradients(g, go_back(g, others), go_back(fresh, others)));
+        CHECK(same_gradients(g, go_back(g, others), go_back(fresh, others))); /* kept for one way back */
+        for (int change = 0; change < 6; change++) {
+            generate(g);
+            if (change == 0) g->mode.version++;
+            if (change == 1) g->mode.step++;
+            if (change == 2) g->z[ROWS * CODE - 1] += 1;
+            if (change == 3) g->labels[ROWS - 1] = 0;
+            if (change == 4) g->mode.training = false;
+            if (change == 5) g->mode.version = 0;
+            memcpy(fresh->z, g->z, sizeof g->z);
+            memcpy(fresh->labels, g->labels, sizeof g->labels);
+            CHECK(same_gradients(g, go_back(g, others), go_back(fresh, others)));
+        }
+        free(others);
+        close_generator(g);
+        close_generator(fresh);
+    }
+}
+
+/* Layers that keep something else for the way back are run again. */
+static void test_way_back_of_others(void) {
+    static const char *const layers[] = {"dense:50:gelu", "dropout:0.3", "batchnorm"};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        generator *g = open_generator(layers[i], "dense:40:tanh"), *fresh = open_generator(layers[i], "dense:40:tanh");
+        gm_walk_expect(g->walk);
+        generate(g);
+        generate(fresh);
+        CHECK(memcmp(g->output, fresh->output, sizeof g->output) == 0);
+        CHECK(same_gradients(g, go_back(g, g->params), go_back(fresh, g->params)));
+        close_generator(g);
+        close_generator(fresh);
+    }
+}
+
 /* ---- layers wider than the pieces in which loops work ---- */
 
 static double slope(gm_activation a, double v) {
@@ -587,6 +701,8 @@ int main(void) {
     RUN(test_saturated_ce);
     RUN(test_nan_is_seen);
     RUN(test_values);
+    RUN(test_way_back);
+    RUN(test_way_back_of_others);
     RUN(test_wide_activations);
     RUN(test_wide_same_bits);
     RUN(test_wide_losses);
