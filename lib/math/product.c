@@ -190,6 +190,14 @@ static bool is_packed(size_t m, size_t n, size_t k, gm_operand b) {
     return b.column != 1 || m > FEW || k * b.row >= NEAR || n % WIDTH != 0;
 }
 
+/* Fetches rows first .. end - 1 of a panel of B that lies in rows: processors see no pattern in rows far apart. */
+static void fetch_rows(const float *b, size_t ldb, size_t first, size_t end) {
+    for (size_t p = first; p < end; p++) {
+        _mm_prefetch(b + p * ldb, _MM_HINT_T1);
+        _mm_prefetch(b + p * ldb + WIDTH, _MM_HINT_T1);
+    }
+}
+
 /* One run of a piece of A, with all panels of B. Tiles are about equally high. */
 static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc) {
     _Alignas(64) float panel[RUN * PANEL];
@@ -202,7 +210,9 @@ static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operan
             pack_rows(vectors, k, columns, at, b.row, panel);
         else if (packed)
             pack_columns(vectors, k, columns, at, b.column, panel);
+        const bool fetches = b.column == 1 && j + PANEL < n;
         for (size_t i = 0, first = 0, rows; i < tiles; i++, first += rows) {
+            if (fetches) fetch_rows(at + PANEL, b.row, k * i / tiles, k * (i + 1) / tiles);
             rows = least + (i < higher ? 1 : 0);
             tile(rows, columns, k, a.at + first * a.row, a.row, a.column, packed ? panel : at,
                  packed ? vectors * WIDTH : b.row, beta, c + first * ldc + j, ldc);
