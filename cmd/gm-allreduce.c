@@ -22,9 +22,8 @@ typedef struct allreduce {
     int64_t identity;     /* a hash of the model's specification */
     size_t floats;        /* of its parameters and optimizer state */
     gm_gradients gradients;
-    float *sums;
     double *totals;
-    size_t sum_capacity, total_capacity;
+    size_t total_capacity;
 } allreduce;
 
 static const gm_option options[] = {
@@ -139,17 +138,19 @@ static int fail_apart(const allreduce *s, int field, const int64_t *mine, const 
 
 /* ---- records ---- */
 
-/* Room for sums, which is enough for all records of a run from the first one on. */
-static int make_room(allreduce *s, gm_error *e) {
-    if (gm_grow(&s->sums, &s->sum_capacity, s->gradients.numbers, sizeof *s->sums, e) != 0) return -1;
-    return gm_grow(&s->totals, &s->total_capacity, s->gradients.totals, sizeof *s->totals, e);
+/* This rank's part of the sums. */
+static int weigh(allreduce *s, gm_error *e) {
+    const gm_gradients *g = &s->gradients;
+    if (gm_grow(&s->totals, &s->total_capacity, g->totals, sizeof *s->totals, e) != 0) return -1;
+    float *room = gm_ranks_room(g->numbers, e);
+    return room ? gm_gradients_weigh(g, room, s->totals, e) : -1;
 }
 
 static int average(const allreduce *s, gm_error *e) {
     const gm_gradients *g = &s->gradients;
-    if (gm_ranks_sum_floats(s->sums, g->numbers, e) != 0 || gm_ranks_sum_doubles(s->totals, g->totals, e) != 0)
-        return -1;
-    return gm_gradients_set(g, s->sums, s->totals, e);
+    const float *sums;
+    if (gm_ranks_sum_floats(g->numbers, &sums, e) != 0 || gm_ranks_sum_doubles(s->totals, g->totals, e) != 0) return -1;
+    return gm_gradients_set(g, sums, s->totals, e);
 }
 
 static int allreduce_process(gm_call *call, gm_record *r, gm_error *e) {
@@ -160,7 +161,7 @@ static int allreduce_process(gm_call *call, gm_record *r, gm_error *e) {
     introduce(s, mine);
     if (stand(s, r, mine, e) != 0) return -1;
     bool any = s->gradients.tensor_count + s->gradients.scalar_count > 0;
-    if (any && (make_room(s, e) != 0 || gm_gradients_weigh(&s->gradients, s->sums, s->totals, e) != 0)) return -1;
+    if (any && weigh(s, e) != 0) return -1;
     if (gm_ranks_meet(mine, is_check(s, r), right, &field, e) != 0)
         return field < 0 ? -1 : fail_apart(s, field, mine, right, e);
     s->begun = true;
@@ -191,7 +192,6 @@ static void allreduce_close(gm_call *call) {
     allreduce *s = call->state;
     if (s->joined) gm_ranks_leave();
     gm_gradients_free(&s->gradients);
-    free(s->sums);
     free(s->totals);
     gm_model_close(s->model);
 }

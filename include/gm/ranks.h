@@ -45,8 +45,13 @@ GM_MUST_USE int gm_ranks_meet(const int64_t mine[GM_AT_FIELDS], bool look, int64
 /* The same for a call whose stream has ended: it does not meet the others again. */
 GM_MUST_USE int gm_ranks_part(const int64_t mine[GM_AT_FIELDS], int64_t right[GM_AT_FIELDS], int *field, gm_error *e);
 
-/* Sums over all ranks, the same bits on each. */
-GM_MUST_USE int gm_ranks_sum_floats(float *numbers, size_t count, gm_error *e);
+/* Where this rank leaves `count` numbers to be summed; may be memory that the ranks of one machine share. NULL: no
+ * memory; nobody else knows of it yet. */
+GM_MUST_USE float *gm_ranks_room(size_t count, gm_error *e);
+/* *sums: over all ranks, of what they left in their rooms, the same bits on each; good until the next sum. Behind a
+ * meeting, where all said the same, so that each has left as many numbers. */
+GM_MUST_USE int gm_ranks_sum_floats(size_t count, const float **sums, gm_error *e);
+/* Sums over all ranks, in place, the same bits on each. */
 GM_MUST_USE int gm_ranks_sum_doubles(double *numbers, size_t count, gm_error *e);
 
 /* This process fails, as e says: the others are told so, if they do not know. Puts the rank before the text, or empties

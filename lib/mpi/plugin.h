@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GM_MPI_ABI 1 /* changes with this table */
+#define GM_MPI_ABI 2 /* changes with this table */
 #define GM_MPI_TEXT 512
 
 typedef struct gm_mpi {
@@ -20,8 +20,13 @@ typedef struct gm_mpi {
     int (*least)(int64_t *values, size_t count, char *text);
     /* all[size * count]: the values of rank 0, of rank 1, ... */
     int (*gather)(const int64_t *values, size_t count, int64_t *all, char *text);
+    /* Where this rank leaves the numbers of its next sum_floats: NULL without memory. Of this rank alone: no other one
+     * needs to come. */
+    float *(*room)(size_t count);
+    /* *sums: over all ranks, of what they left in their rooms, as many on each; the same bits on all of them. Good
+     * until the next sum. */
+    int (*sum_floats)(size_t count, const float **sums, char *text);
     /* Each number becomes the sum over all ranks, the same bits on all of them. */
-    int (*sum_floats)(float *numbers, size_t count, char *text);
     int (*sum_doubles)(double *numbers, size_t count, char *text);
     int (*finish)(char *text);
 } gm_mpi;

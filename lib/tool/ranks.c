@@ -203,9 +203,15 @@ int gm_ranks_part(const int64_t mine[GM_AT_FIELDS], int64_t right[GM_AT_FIELDS],
     return 0;
 }
 
-int gm_ranks_sum_floats(float *numbers, size_t count, gm_error *e) {
+float *gm_ranks_room(size_t count, gm_error *e) {
+    float *room = job.mpi->room(count ? count : 1);
+    if (!room) gm_fail(e, "out of memory (%zu floats)", count);
+    return room;
+}
+
+int gm_ranks_sum_floats(size_t count, const float **sums, gm_error *e) {
     char text[GM_MPI_TEXT];
-    return job.mpi->sum_floats(numbers, count, text) == 0 ? 0 : break_job(text, e);
+    return job.mpi->sum_floats(count, sums, text) == 0 ? 0 : break_job(text, e);
 }
 
 int gm_ranks_sum_doubles(double *numbers, size_t count, gm_error *e) {

@@ -156,8 +156,17 @@ static GM_CLONES void weigh_and_add(size_t n, float rows, const float *values, f
     for (size_t i = 0; i < n; i++) sums[i] += rows * values[i];
 }
 
-static GM_CLONES void divide(size_t n, float rows, const float *sums, float *values) {
+static GM_CLONES void quotient(size_t n, float rows, const float *sums, float *values) {
     for (size_t i = 0; i < n; i++) values[i] = sums[i] / rows;
+}
+
+/* By a power of two it is a product, the same bits in a fraction of the time. */
+static void divide(size_t n, float rows, const float *sums, float *values) {
+    int exponent;
+    if (frexpf(rows, &exponent) == 0.5f)
+        weigh(n, 1.0f / rows, sums, values);
+    else
+        quotient(n, rows, sums, values);
 }
 
 /* What is not finite in the record, or only in the sum. */

@@ -105,6 +105,23 @@ static void test_weighted_mean(void) {
     gm_record_free(s);
 }
 
+/* Means are quotients to the bit, also by powers of two. */
+static void test_quotients(void) {
+    static const double rows[] = {3, 4, 255, 256, 384};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gm_record *r = part(1, 4);
+        gm_gradients g = find(r, models, 1);
+        float sums[10];
+        double totals[2] = {rows[i], 1};
+        for (size_t k = 0; k < 10; k++) sums[k] = 0.1F * (float)k - 1e-37F;
+        CHECK(gm_gradients_set(&g, sums, totals, &e) == 0);
+        const float *w = gm_record_tensor(r, "grad/D/0.W")->data;
+        for (size_t k = 0; k < 6; k++) CHECK(w[k] == sums[k] / (float)rows[i]);
+        gm_gradients_free(&g);
+        gm_record_free(r);
+    }
+}
+
 /* The only part keeps its bits: 3 v / 3 need not be v. */
 static void test_single_part(void) {
     gm_record *r = part(3, 0.1F);
@@ -161,6 +178,7 @@ int main(void) {
     RUN(test_find);
     RUN(test_signature);
     RUN(test_weighted_mean);
+    RUN(test_quotients);
     RUN(test_single_part);
     RUN(test_bad_numbers);
     return check_done();
