@@ -97,6 +97,7 @@ static int stand(allreduce *s, gm_record *r, int64_t mine[GM_AT_FIELDS], gm_erro
     mine[GM_AT_TOTAL] = gm_map_int(r->info, "total", 0);
     mine[GM_AT_BATCH] = place.partial ? (int64_t)place.rows : 0;
     mine[GM_AT_STEP] = r->has_step ? (int64_t)r->step : -1;
+    mine[GM_AT_DATA] = place.batch;
     mine[GM_AT_GRADIENTS] = (int64_t)s->gradients.signature;
     mine[GM_AT_FIRST] = (int64_t)place.first;
     mine[GM_AT_ROWS] = (int64_t)r->rows;
@@ -122,6 +123,11 @@ static int fail_apart(const allreduce *s, int field, const int64_t *mine, const 
     case GM_AT_STEP:
         return gm_fail(e, "step %lld here, and %lld elsewhere: all ranks must begin with copies of one model",
                        (long long)mine[field], (long long)right[field]);
+    case GM_AT_DATA:
+        return gm_fail(e,
+                       "step %lld: the batch is of other rows here than elsewhere: other data, or another seed of "
+                       "gm-batch",
+                       (long long)mine[GM_AT_STEP]);
     case GM_AT_GRADIENTS:
         return gm_fail(e, "step %lld: the gradients of %s have other names or shapes here than elsewhere",
                        (long long)mine[GM_AT_STEP], name);

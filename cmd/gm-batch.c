@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 typedef struct batch {
     const char *model, *label, *scale, *separator, *fold_text, *cache, *shard_text;
@@ -15,6 +16,7 @@ typedef struct batch {
     gm_list train;
     size_t rows; /* of a whole batch */
     gm_shard shard;
+    float *row;       /* [features] of a batch that is told by it */
     int32_t *classes; /* [rows] of a whole batch, where they are counted */
     uint64_t steps, epochs, until, seed;
     gm_schema *schema;
@@ -146,7 +148,8 @@ static int batch_train(batch *s, gm_call *call, uint64_t step, gm_error *e) {
     s->step = step;
     s->order = gm_new(rows, sizeof *s->order, e);
     s->classes = gm_new(s->rows, sizeof *s->classes, e);
-    return s->order && s->classes ? 0 : -1;
+    s->row = gm_new(gm_table_features(s->table), sizeof *s->row, e);
+    return s->order && s->classes && s->row ? 0 : -1;
 }
 
 static int batch_fold(batch *s, gm_error *e) {
@@ -214,12 +217,22 @@ static size_t count_labelled(const int32_t *y, size_t rows) {
     return count;
 }
 
+/* A hash of what a batch is made of: the numbers of its rows, and the first of these: other data of the same size show
+ * it sooner or later, another order at once. */
+static int identify(const batch *s, const uint32_t *picked, int64_t *hash, gm_error *e) {
+    if (gm_table_pick(s->table, 1, picked, s->row, NULL, e) != 0) return -1;
+    *hash = (int64_t)XXH64(s->row, gm_table_features(s->table) * sizeof *s->row,
+                           XXH64(picked, s->rows * sizeof *picked, 0));
+    return 0;
+}
+
 /* Writes down where the rows from `first` on stand in a batch of s->rows, those `picked`. */
 static int batch_place(batch *s, gm_record *r, size_t first, const uint32_t *picked, gm_error *e) {
     gm_place place = {.first = first, .rows = s->rows, .partial = s->shard.count > 1};
     if (!place.partial) return 0;
     place.counted = gm_table_labelled(s->table);
     place.labelled = s->rows;
+    if (identify(s, picked, &place.batch, e) != 0) return -1;
     if (place.counted && !(s->schema && !s->schema->unlabelled)) {
         if (gm_table_pick(s->table, s->rows, picked, NULL, s->classes, e) != 0) return -1;
         place.labelled = count_labelled(s->classes, s->rows);
@@ -290,6 +303,7 @@ static void batch_close(gm_call *call) {
     gm_schema_free(s->schema);
     free(s->order);
     free(s->classes);
+    free(s->row);
 }
 
 /* Training has read all of its files by now. */

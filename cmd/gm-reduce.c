@@ -142,7 +142,7 @@ static int join_places(const reduce *s, gm_place *all, gm_error *e) {
     for (size_t i = 0; i < s->source_count; i++) {
         const source *one = &s->sources[i];
         const gm_place *p = &one->place;
-        if (p->partial != all->partial || (p->partial && p->rows != s->sources[0].place.rows))
+        if (p->partial != all->partial || (p->partial && p->rows != s->sources[0].place.rows) || p->batch != all->batch)
             return gm_fail(e, "%s: record %llu: not a part of the same batch as in %s (info.part)", one->name,
                            record_number(one), s->sources[0].name);
         for (size_t k = 0; p->partial && k < i; k++) {

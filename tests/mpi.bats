@@ -39,7 +39,7 @@ D='gm-init --force -o D.gm -s 2 --data ../digits.csv --label digit --scale range
 
 # The lines of a training, whose options are words that a test may set.
 classify() {
-    echo "gm-batch -b 48 --shard auto --train C.gm -n $1 $HEAD ../wine.csv | gm-grad -m C.gm --loss 'ce(x,y) + 1e-4*l2()' |
+    echo "gm-batch -b 48 --shard auto --train C.gm -n $1 $HEAD ${DATA:-../wine.csv} | gm-grad -m C.gm --loss 'ce(x,y) + 1e-4*l2()' |
         gm-allreduce -m C.gm $REDUCE | gm-step -m C.gm $STEP | gm-log -q -o C.csv"
 }
 gan() {
@@ -152,6 +152,10 @@ both='gm-pipe "$(cat line)"'
     differ "rank 0: record 0: the parts of all ranks are not the whole batch of 48 rows" "$(HEAD='--shard 3/4' classify 5)" 0
     differ "rank 1: record 0: step 1 here, and 0 elsewhere: all ranks must begin with copies of one model" "$(classify 5)" 0 \
         'gm-pipe "$(HEAD="--shard 0/1" classify 1)"'
+    differ "rank 1: record 0: step 0: the batch is of other rows here than elsewhere: other data, or another seed of gm-batch" \
+        "$(HEAD='-s 9' classify 5)" 0
+    differ "rank 1: record 0: step 0: the batch is of other rows here than elsewhere: other data, or another seed of gm-batch" \
+        "$(DATA=changed.csv classify 5)" 0 "sed '2,\$s/1/7/g' ../wine.csv >changed.csv"
     differ "rank 1: the stream ended here, and goes on elsewhere" "$(HEAD='--until 3' classify 5)" 3
     differ "rank 1: step 5: C.gm differs from the copies of the other ranks" "$(STEP='--lr 0.1' classify 5)" 5
     differ "rank 1: record 0: step 0: the gradients of C have other names or shapes here than elsewhere" \

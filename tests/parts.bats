@@ -98,8 +98,10 @@ for w, *p in zip(whole, *parts):
     for i, r in enumerate(p):
         first = rows * i // 3
         assert r["rows"] == rows * (i + 1) // 3 - first
-        assert r["info"]["part"] == {"first": first, "rows": rows, "labelled": rows}, r["info"]
+        assert {**r["info"]["part"], "batch": 0} == {"first": first, "rows": rows, "labelled": rows, "batch": 0}, r["info"]
         assert r.get("step") == w.get("step")
+    batches = {r["info"]["part"].get("batch") for r in p}
+    assert len(batches) == 1 and (None in batches) == ("step" not in w), batches
     for name in "x", "y":
         assert np.array_equal(np.concatenate([numbers(r, name) for r in p]), numbers(w, name))
 P
@@ -255,7 +257,7 @@ P
     said="record 0: gradients of C are of 33 rows of a batch of 100 (--shard)"
     gm_assert_fails 1 "$said" bash -c 'gm-step -m C.gm <0.gmt'
     gm-reduce 0.gmt 1.gmt >two.gmt
-    gm-show --json two.gmt | grep -q '"summed":{"C":66},"part":{"first":0,"rows":100,"labelled":100}}}'
+    gm-show --json two.gmt | grep -qE '"summed":\{"C":66\},"part":\{"first":0,"rows":100,"labelled":100,"batch":-?[0-9]+\}\}\}'
     gm_assert_fails 1 "gradients of C are of 66 rows of a batch of 100" bash -c 'gm-step -m C.gm <two.gmt'
     gm-reduce two.gmt 2.gmt >all.gmt
     gm-show --json all.gmt | grep -q '"rows":100,.*"info":{"total":1,"grads":{"C":0},"blas":"[^"]*"}}'
@@ -307,6 +309,8 @@ P
     place 1 4 | write_stream b
     fails "b: record 0: rows of the batch that a has, too" a b
     place 2 5 | write_stream b
+    fails "b: record 0: not a part of the same batch as in a (info.part)" a b
+    one 7 "$grads, 'part': {'first': 2, 'rows': 4, 'batch': 5}" | write_stream b
     fails "b: record 0: not a part of the same batch as in a (info.part)" a b
     place 0 9 | write_stream a
     place 4 9 | write_stream b

@@ -21,6 +21,7 @@ enum {
     GM_AT_TOTAL,     /* steps of the run, 0 if that is not known */
     GM_AT_BATCH,     /* rows of the whole batch, 0 if each rank has batches of its own */
     GM_AT_STEP,      /* the record's, -1 if it has none */
+    GM_AT_DATA,      /* a hash of the whole batch, 0 if each rank has batches of its own */
     GM_AT_GRADIENTS, /* a hash of their names and shapes */
     GM_AT_HASH,      /* of the model's content, 0 where it is not compared */
     GM_AT_EQUAL,

@@ -30,6 +30,7 @@ typedef struct gm_place {
     bool partial;       /* the record says so; else first is 0, rows are the record's */
     bool counted;       /* what follows is known */
     size_t labelled;    /* rows of the whole batch whose class in `y` is known */
+    int64_t batch;      /* a hash of the whole batch, by which parts of another one are told; 0: not known */
 } gm_place;
 
 /* -1 for an info.part that is none, or of rows that do not fit in its batch. */

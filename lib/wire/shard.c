@@ -78,6 +78,7 @@ int gm_place_of(const gm_record *r, gm_place *place, gm_error *e) {
         return gm_fail(e, "info.part: %zu rows from row %zu on do not fit in a batch of %zu", r->rows, place->first,
                        place->rows);
     place->partial = true;
+    place->batch = gm_map_int(part, "batch", 0);
     place->counted = gm_map_get(part, "labelled") != NULL;
     if (place->counted && !read_size(part, "labelled", place->rows, &place->labelled))
         return gm_fail(e, "info.part: 'labelled' must be a whole number from 0 to %zu", place->rows);
@@ -93,7 +94,8 @@ int gm_place_set(gm_record *r, const gm_place *place, gm_error *e) {
     if (!info) return -1;
     if (!part || gm_map_set(part, "first", gm_value_int((int64_t)place->first)) != 0 ||
         gm_map_set(part, "rows", gm_value_int((int64_t)place->rows)) != 0 ||
-        (place->counted && gm_map_set(part, "labelled", gm_value_int((int64_t)place->labelled)) != 0)) {
+        (place->counted && gm_map_set(part, "labelled", gm_value_int((int64_t)place->labelled)) != 0) ||
+        (place->batch && gm_map_set(part, "batch", gm_value_int(place->batch)) != 0)) {
         gm_value_free(part);
         return gm_fail(e, "out of memory");
     }

@@ -27,6 +27,12 @@ static gm_net *parse_net(const char *input, const char *const *layers, size_t n)
     return net;
 }
 
+static float *new_floats(size_t n) {
+    float *x = calloc(n, sizeof *x);
+    if (!x) exit(1);
+    return x;
+}
+
 #define PARAMETERS ((size_t)8)
 
 /* Where each parameter's gradient goes in a block. */
@@ -41,7 +47,7 @@ static gan *open_gan(const char *loss) {
     if (!g) exit(1);
     g->net = parse_net("100", layers, 4);
     g->walk = gm_walk_new(g->net, 11, &e);
-    g->params = malloc(g->net->block * sizeof *g->params);
+    g->params = new_floats(g->net->block);
     CHECK(gm_net_init(g->net, "glorot", 3, g->params, &e) == 0);
     CHECK(gm_loss_parse(loss, &g->loss, &e) == 0);
     for (size_t o = 0; o < 2; o++) {
@@ -70,7 +76,7 @@ static results *run(gan *g, size_t rows, bool gradient, bool inputs) {
     gm_error e = {.text = ""};
     results *r = calloc(1, sizeof *r);
     float *input_gradients[2] = {r->input_gradients[0], r->input_gradients[1]};
-    r->gradient = calloc(g->net->block, sizeof(float));
+    r->gradient = new_floats(g->net->block);
     float *gradients[PARAMETERS];
     place(g->net, r->gradient, gradients);
     gm_backward call = {.loss = &g->loss,
@@ -336,7 +342,7 @@ static generator *open_generator(const char *middle, const char *last) {
     if (!g) exit(1);
     g->net = parse_net("30+classes", layers, 3);
     g->walk = gm_walk_new(g->net, 11, &e);
-    g->params = malloc(g->net->block * sizeof *g->params);
+    g->params = new_floats(g->net->block);
     CHECK(gm_net_init(g->net, "glorot", 3, g->params, &e) == 0);
     for (size_t i = 0; i < ROWS * CODE; i++) g->z[i] = (float)(i * 7919 % 2001) / 1000.0f - 1.0f;
     for (size_t i = 0; i < ROWS * 40; i++) g->cotangent[i] = (float)(i * 104729 % 1999) / 1e5f - 0.01f;
@@ -363,7 +369,7 @@ static void generate(generator *g) {
 /* The gradients of a way back, with `parameters` in place of the generator's. */
 static float *go_back(generator *g, const float *parameters) {
     gm_error e = {.text = ""};
-    float *block = calloc(g->net->block, sizeof *block), *gradients[PARAMETERS];
+    float *block = new_floats(g->net->block), *gradients[PARAMETERS];
     place(g->net, block, gradients);
     gm_backward call = {
         .cotangent = g->cotangent, .rows = ROWS, .inputs = &g->input, .mode = g->mode, .gradients = gradients};
@@ -386,7 +392,7 @@ static void test_way_back(void) {
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
         generator *g = open_generator("dense:50:leaky", activations[i]),
                   *fresh = open_generator("dense:50:leaky", activations[i]);
-        float *others = malloc(g->net->block * sizeof *others);
+        float *others = new_floats(g->net->block);
         for (size_t k = 0; k < g->net->block; k++) others[k] = 0.5f * g->params[k];
         gm_walk_expect(g->walk);
         generate(g);
@@ -481,7 +487,7 @@ static void test_wide_same_bits(void) {
     static float v[WIDE * WIDE_ROWS], input_gradient[WIDE * WIDE_ROWS];
     plain *p = open_plain(WIDE, "gelu");
     size_t n = p->net->block;
-    float *gradient = malloc(n * sizeof *gradient);
+    float *gradient = new_floats(n);
     double value = 0;
     fill_wide(v);
     for (size_t i = 0; i < n; i++) p->params[i] = (float)(i * 104729 % 2003) / 4e4f - 0.025f;
