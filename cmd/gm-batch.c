@@ -217,12 +217,13 @@ static size_t count_labelled(const int32_t *y, size_t rows) {
     return count;
 }
 
-/* A hash of what a batch is made of: the numbers of its rows, and the first of these: other data of the same size show
- * it sooner or later, another order at once. */
+/* A hash of what a batch is made of: the numbers of its rows, and the first of these with its class. Other data of the
+ * same size show it sooner or later, another order at once. */
 static int identify(const batch *s, const uint32_t *picked, int64_t *hash, gm_error *e) {
-    if (gm_table_pick(s->table, 1, picked, s->row, NULL, e) != 0) return -1;
-    *hash = (int64_t)XXH64(s->row, gm_table_features(s->table) * sizeof *s->row,
-                           XXH64(picked, s->rows * sizeof *picked, 0));
+    int32_t class = -1;
+    if (gm_table_pick(s->table, 1, picked, s->row, gm_table_labelled(s->table) ? &class : NULL, e) != 0) return -1;
+    uint64_t rows = XXH64(picked, s->rows * sizeof *picked, 0);
+    *hash = (int64_t)XXH64(s->row, gm_table_features(s->table) * sizeof *s->row, XXH64(&class, sizeof class, rows));
     return 0;
 }
 

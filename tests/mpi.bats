@@ -231,6 +231,20 @@ both='gm-pipe "$(cat line)"'
     gm_assert_equal "$(gm-show --step rank-0/G.gm) $(gm-show --step rank-1/G.gm)" "0 0"
 }
 
+@test "a GAN that was ended between the steps of its two models goes on, to the same bits" {
+    each 2 "$G; $D"
+    ranks 2 "gm-pipe \"$(gan 4)\""
+    each 2 "cp G.gm G4.gm"
+    ranks 2 "gm-pipe \"$(gan 5)\""
+    each 2 "mv G4.gm G.gm"
+    ranks 2 "gm-pipe \"$(gan 8)\""
+    mv rank-0 resumed
+    each 2 "$G; $D"
+    ranks 2 "gm-pipe \"$(gan 8)\""
+    gm_same_model resumed/G.gm rank-0/G.gm
+    gm_same_model resumed/D.gm rank-0/D.gm
+}
+
 @test "a rank is killed: the job ends, models are at a step, and from copies of one it goes on to the same bits" {
     local apart end
     each 2 "$classifier"

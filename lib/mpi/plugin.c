@@ -2,9 +2,11 @@
 #include "plugin.h"
 
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 static MPI_Comm ranks = MPI_COMM_NULL; /* no other library's messages are seen here */
 
@@ -94,6 +96,7 @@ static int make_window(window *w, size_t capacity, char *text) {
     if (result(MPI_Win_allocate_shared((MPI_Aint)(capacity * sizeof *own), sizeof *own, MPI_INFO_NULL, rooms.machine,
                                        &own, &w->handle),
                "MPI_Win_allocate_shared", text) != 0 ||
+        result(MPI_Win_set_errhandler(w->handle, MPI_ERRORS_RETURN), "MPI_Win_set_errhandler", text) != 0 ||
         result(MPI_Win_shared_query(w->handle, 0, &bytes, &unit, &w->base), "MPI_Win_shared_query", text) != 0)
         return -1;
     return result(MPI_Win_lock_all(MPI_MODE_NOCHECK, w->handle), "MPI_Win_lock_all", text);
@@ -113,10 +116,22 @@ static float *room(size_t count) {
     return rooms.own;
 }
 
-/* The private room moves into a window that is large enough. */
+/* Where MPIs make shared memory. One that finds no space there may end by a signal, or leave the other ranks waiting.
+ */
+static bool has_space(size_t capacity) {
+    struct statvfs s;
+    return statvfs("/dev/shm", &s) == 0 &&
+           (uint64_t)s.f_bavail * s.f_frsize / 4 >= capacity * sizeof(float) * (size_t)rooms.size;
+}
+
+/* The private room moves into a window that is large enough, if all ranks find space for it; else rooms stay private.
+ */
 static int grow_windows(size_t count, char *text) {
     size_t capacity = (count + SLICE_ALIGN - 1) / SLICE_ALIGN * SLICE_ALIGN;
     if (free_windows(text) != 0) return -1;
+    int64_t shared = has_space(capacity);
+    if (least(&shared, 1, text) != 0) return -1;
+    if (!shared) return result(MPI_Comm_free(&rooms.machine), "MPI_Comm_free", text);
     for (int i = 0; i < 2; i++)
         if (make_window(&rooms.windows[i], capacity, text) != 0) return -1;
     rooms.capacity = capacity;
@@ -148,11 +163,11 @@ static size_t slice_at(size_t count, int rank) {
 }
 
 static int sum_floats(size_t count, const float **sums, char *text) {
-    if (rooms.machine == MPI_COMM_NULL) {
+    if (rooms.machine != MPI_COMM_NULL && count > rooms.capacity && grow_windows(count, text) != 0) return -1;
+    if (rooms.machine == MPI_COMM_NULL || count == 0) {
         *sums = rooms.own;
         return reduce(rooms.own, count, sizeof *rooms.own, MPI_FLOAT, MPI_SUM, text);
     }
-    if (count > rooms.capacity && grow_windows(count, text) != 0) return -1;
     const window *w = &rooms.windows[rooms.turn];
     if (meet_in(w, text) != 0) return -1;
     add_slice(w, slice_at(count, rooms.rank), slice_at(count, rooms.rank + 1));

@@ -228,7 +228,9 @@ void gm_input_join(const gm_input *input, const gm_net *net, size_t first, size_
 
 static bool is_joined_row(const gm_input_part *p, size_t row, const float *x) {
     if (p->values) return memcmp(x, p->values + row * p->columns, p->columns * sizeof *x) == 0;
-    return x[p->labels[row]] == 1.0f; /* one-hot: the other columns are 0 */
+    for (size_t j = 0; j < p->columns; j++) /* one-hot */
+        if (x[j] != (j == (size_t)p->labels[row] ? 1.0f : 0.0f)) return false;
+    return true;
 }
 
 bool gm_input_joined(const gm_input *input, const gm_net *net, size_t count, const float *x) {
