@@ -118,7 +118,7 @@ FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_MAIN) $(TOOL_OBJECTS) $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
-# This one holds the filter objects too, and writes down the BLAS calls they make.
+# This one holds the filter objects too, and writes down the matrix products they make.
 $(BUILD)/tests/bench/iteration.o: INCLUDES = -I$(BLAS_INC)
 $(BUILD)/tests/bench/iteration: $(BUILD)/tests/bench/iteration.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=gm_matmul,--wrap=gm_matmul_nt,--wrap=gm_matmul_tn -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)

@@ -116,8 +116,8 @@ static float *room(size_t count) {
     return rooms.own;
 }
 
-/* Where MPIs make shared memory. One that finds no space there may end by a signal, or leave the other ranks waiting.
- */
+/* Where MPIs make shared memory: for two windows, and as much is left to others. An MPI that finds too little there may
+ * end by a signal, or leave ranks waiting. */
 static bool has_space(size_t capacity) {
     struct statvfs s;
     return statvfs("/dev/shm", &s) == 0 &&
