@@ -36,18 +36,12 @@ line() { # SUFFIX STEPS
 pipes() { bash -euo pipefail -c "$(line "$1" "$2")"; }
 
 @test "equal bits: pipes, gm-pipe, one and two threads, killed and resumed" {
-    local way tries=0
+    local way
     for way in a b c d; do init_all $way; done
     pipes a 600
     gm-pipe "$(line b 600)"
     gm-pipe -j 2 "$(line c 600)"
-    while [ "$(gm-show --step Gd.gm)" -lt 600 ]; do
-        setsid bash -euo pipefail -c "$(line d 600)" &>/dev/null &
-        sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
-        if [ $((tries++)) -lt 8 ]; then kill -KILL -- "-$!" 2>/dev/null || true; fi
-        wait $! || true
-    done
-    [ "$tries" -ge 2 ]
+    gm_run_killed Gd.gm 600 bash -euo pipefail -c "$(line d 600)"
     for way in b c d; do
         for model in V G D; do gm_same_model ${model}a.gm $model$way.gm; done
     done

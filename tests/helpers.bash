@@ -7,6 +7,8 @@
 #   gm_assert_equal A B               two texts are equal
 #   gm_assert_fails STATUS TEXT CMD   CMD exits with STATUS and says one line on stderr that contains TEXT
 #   gm_same_model A B                 two model files hold the same step, parameters and state, to the bit
+#   gm_run_killed MODEL STEPS CMD     runs CMD, which trains MODEL, again and again until STEPS are there: its first runs are
+#                                     killed (SIGKILL, all of its processes) some steps after each began
 #   gm_until_trained MODEL [PID]      waits until this process, or one, has opened the model for training, 60 s at most
 #   gm_python ARGS                    Debian's python3, which has Debian's python3-msgpack and the like
 #   gm_coverage CLASSIFIER CSV        counts the classes that a classifier finds in at least 2 % of the rows
@@ -50,6 +52,22 @@ gm_assert_fails() {
     [ "$status" -eq "$wanted" ] || { echo "exit status $status, not $wanted: $said" >&2; return 1; }
     [ "$(wc -l <<<"$said")" -eq 1 ] || { echo "more than one line: $said" >&2; return 1; }
     [[ $said == *"$text"* ]] || { printf "said:   %s\nwanted: %s\n" "$said" "$text" >&2; return 1; }
+}
+
+gm_run_killed() {
+    local model=$1 steps=$2 kills=0 pid until
+    shift 2
+    while [ "$(gm-show --step "$model")" -lt "$steps" ]; do
+        until=$(($(gm-show --step "$model") + RANDOM % (steps / 5)))
+        setsid "$@" &>/dev/null &
+        pid=$!
+        if [ "$kills" -lt 5 ]; then
+            while kill -0 "$pid" 2>/dev/null && [ "$(gm-show --step "$model")" -lt "$until" ]; do sleep "0.0$((RANDOM % 10))"; done
+            kill -KILL -- "-$pid" 2>/dev/null && kills=$((kills + 1))
+        fi
+        wait "$pid" || true
+    done
+    [ "$kills" -ge 1 ] || { echo "$model: trained before a kill" >&2; return 1; }
 }
 
 gm_same_model() {

@@ -25,27 +25,13 @@ gan_line() { # SUFFIX STEPS
 pipes() { bash -euo pipefail -c "$(gan_line "$1" "$2")"; }
 fused() { gm-pipe -j "$3" "$(gan_line "$1" "$2")"; }
 
-# Runs it again and again, each time killed after a while, until it came to its end.
-killed() { # SUFFIX STEPS COMMAND...
-    local suffix=$1 steps=$2 tries=0
-    shift 2
-    while [ "$(gm-show --step "G$suffix.gm")" -lt "$steps" ]; do
-        setsid "$@" &>/dev/null &
-        local pid=$!
-        sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
-        if [ $((tries++)) -lt 12 ]; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
-        wait "$pid" || true
-    done
-    [ "$tries" -ge 2 ]
-}
-
 @test "pipes and gm-pipe, one and two threads, killed and resumed: equal bits after 500 GAN steps" {
     for way in a b c d e; do init_pair $way; done
     pipes a 500
     fused b 500 1
     fused c 500 2
-    killed d 500 bash -euo pipefail -c "$(gan_line d 500)"
-    killed e 500 gm-pipe -j 2 "$(gan_line e 500)"
+    gm_run_killed Gd.gm 500 bash -euo pipefail -c "$(gan_line d 500)"
+    gm_run_killed Ge.gm 500 gm-pipe -j 2 "$(gan_line e 500)"
     for way in a b c d e; do gm_assert_equal "$(gm-show --step G$way.gm) $(gm-show --step D$way.gm)" "500 500"; done
     for way in b c d e; do
         gm_same_model Ga.gm G$way.gm
