@@ -19,7 +19,8 @@ static const gm_tool *const tools[] = {&gm_allreduce_tool, &gm_batch_tool, &gm_f
 typedef struct pipe_state {
     gm_line line;
     const gm_tool *tools[GM_STAGES_MAX];
-    gm_call calls[GM_STAGES_MAX];
+    gm_call calls[GM_STAGES_MAX], *places[GM_STAGES_MAX];
+    gm_flow flow;
 } pipe_state;
 
 static const gm_option options[] = {{NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
@@ -77,38 +78,34 @@ static int pipe_open(gm_call *call, gm_error *e) {
     pipe_state *s = call->state;
     if (call->argument_count != 1)
         return gm_fail_usage(e, "one word is expected, the whole pipeline in quotes: gm-pipe 'gm-batch ... | gm-log'");
+    for (size_t i = 0; i < GM_STAGES_MAX; i++) s->places[i] = &s->calls[i];
     if (gm_line_split(call->arguments[0], &s->line, e) != 0 || find_tools(s, e) != 0) return -1;
     for (int hearing = 1; hearing >= 0; hearing--)
         for (size_t i = 0; i < s->line.stage_count; i++)
             if ((s->tools[i]->cut != NULL) == hearing && open_stage(s, i, e) != 0) return -1;
-    return 0;
+    return gm_flow_open(&s->flow, s->places, s->line.stage_count, e);
 }
 
 static void pipe_cut(gm_call *call, gm_error *e) {
-    pipe_state *s = call->state;
-    gm_call *calls[GM_STAGES_MAX];
-    for (size_t i = 0; i < s->line.stage_count; i++) calls[i] = &s->calls[i];
-    gm_calls_cut(calls, s->line.stage_count, e);
+    const pipe_state *s = call->state;
+    gm_calls_cut(s->places, s->line.stage_count, e);
 }
 
-/* The stages read and write standard input and output themselves, and say what fails under their own names. */
+/* The stages say what fails under their own names. */
 static int pipe_process(gm_call *call, gm_record *r, gm_error *e) {
     (void)r;
-    (void)e;
     pipe_state *s = call->state;
-    gm_call *calls[GM_STAGES_MAX];
     size_t threads = call->threads;
-    for (size_t i = 0; i < s->line.stage_count; i++) {
-        calls[i] = &s->calls[i];
-        if (calls[i]->threads > threads) threads = calls[i]->threads;
-    }
+    for (size_t i = 0; i < s->line.stage_count; i++)
+        if (s->calls[i].threads > threads) threads = s->calls[i].threads;
     if (threads > 1 && gm_threads_set(threads, e) != 0) return -1;
-    call->status = gm_run_pipeline(calls, s->line.stage_count);
+    call->status = gm_flow_run(&s->flow);
     return 0;
 }
 
 static void pipe_close(gm_call *call) {
     pipe_state *s = call->state;
+    gm_flow_close(&s->flow);
     for (size_t i = 0; i < s->line.stage_count; i++) gm_call_close(&s->calls[i]);
     gm_line_free(&s->line);
 }

@@ -113,9 +113,19 @@ GM_MUST_USE int gm_confine(const gm_call *call, gm_error *e);
 /* Tells calls that are opened, or half so, that their pipeline fails: the tools' `cut`. */
 void gm_calls_cut(gm_call *const *calls, size_t count, gm_error *e);
 
-/* Runs opened calls as one pipeline, records handed on in memory. Reads standard input if the first is no source,
- * writes standard output if the last is no sink. Messages name the tool. Returns the exit status. */
-int gm_run_pipeline(gm_call *const *calls, size_t count);
+/* Opened calls as one pipeline, records handed on in memory. It reads standard input if the first is no source, and
+ * writes standard output if the last is no sink. Open it before gm_confine: neighbours meet there (lane.h). */
+typedef struct gm_flow {
+    gm_call *const *calls;
+    size_t count;
+    gm_reader *reader; /* NULL: the first call makes its records */
+    gm_writer *writer; /* NULL: the last call keeps them */
+    gm_record *record;
+} gm_flow;
+GM_MUST_USE int gm_flow_open(gm_flow *f, gm_call *const *calls, size_t count, gm_error *e);
+void gm_flow_close(gm_flow *f);
+/* Messages name the tool. Returns the exit status. */
+int gm_flow_run(gm_flow *f);
 
 /* The text of a pipeline, cut into stages and words as a shell does. What would need a shell (variables, redirections,
  * patterns) is refused. */

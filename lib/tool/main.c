@@ -34,17 +34,20 @@ int gm_tool_main(const gm_tool *tool, int argc, char **argv) {
     }
     signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error that is told and cleaned up after */
     gm_flush_denormals();
+    gm_flow flow = {0};
+    gm_call *calls[1] = {&call};
     int status = gm_call_open(tool, argc, argv, false, &call, &done, &e);
+    if (status == 0 && !done) status = gm_flow_open(&flow, calls, 1, &e);
     if (status == 0 && !done) status = gm_confine(&call, &e); /* before there are threads */
     if (status == 0 && call.threads > 1) status = gm_threads_set(call.threads, &e);
-    gm_call *calls[1] = {&call};
     if (status != 0) {
         gm_calls_cut(calls, 1, &e);
         if (*e.text) gm_say(tool->name, "%s", e.text);
         status = e.usage ? 2 : 1;
     } else if (!done) {
-        status = gm_run_pipeline(calls, 1);
+        status = gm_flow_run(&flow);
     }
+    gm_flow_close(&flow);
     gm_call_close(&call);
     if (gm_threads() > 1 && gm_threads_set(1, &e) != 0) status = 1;
     return output_end(tool, status);
