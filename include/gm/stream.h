@@ -22,7 +22,8 @@ void gm_reader_free(gm_reader *r);
 void gm_reader_watch(gm_reader *r, int output);
 
 /* Reads the next record into `record` (cleared first). 1: a record is there; 0: the stream ended with its end
- * record; -1: it did not, or is broken. An end record that is followed by more records (cat a b) goes on. */
+ * record; -1: it did not, or is broken. An end record that is followed by more records (cat a b) goes on. Its tensors
+ * may lie in memory of the reader: they are there until the next call with the same reader, or its end. */
 GM_MUST_USE int gm_reader_next(gm_reader *r, gm_record *record, gm_error *e);
 
 /* Records read so far, over all streams that were concatenated. */

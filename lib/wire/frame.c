@@ -4,7 +4,7 @@
  * between. It is known by a content size in 8 bytes where fewer would do, with a window of 128 KiB; libzstd writes no
  * such header. */
 #include "gm/stream.h"
-#include "wire.h"
+#include "lane.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,7 +110,9 @@ static void enlarge_pipe(int fd) {
 }
 
 int gm_source_open(gm_source *s, int fd, gm_error *e) {
+    bool lanes;
     *s = (gm_source){.fd = fd, .watched = -1, .framing = GM_FRAME_RAW};
+    if (gm_lane_allowed(&lanes, e) != 0) return -1;
     s->zstd = calloc(1, sizeof *s->zstd);
     s->input = malloc(INPUT_SIZE);
     if (s->zstd) s->zstd->hash = XXH64_createState();
@@ -119,6 +121,7 @@ int gm_source_open(gm_source *s, int fd, gm_error *e) {
         return gm_fail(e, "out of memory");
     }
     enlarge_pipe(fd);
+    if (lanes) s->lane = gm_lane_in_new(fd);
     return 0;
 }
 
@@ -139,6 +142,7 @@ void gm_source_close(gm_source *s) {
         ZSTD_freeDCtx(s->zstd->context);
         XXH64_freeState(s->zstd->hash);
     }
+    gm_lane_in_free(s->lane);
     free(s->zstd);
     free(s->input);
     *s = (gm_source){.fd = -1};
@@ -229,8 +233,18 @@ static int begin_frame(gm_source *s, gm_error *e) {
     return 1;
 }
 
+/* A record in shared memory. */
+static int begin_lane(gm_source *s, gm_error *e) {
+    if (require(s, GM_LANE_TICKET, e) != 0) return -1;
+    if (gm_lane_open(s->lane, s->input + s->position, &s->left, e) != 0) return -1;
+    s->position += GM_LANE_TICKET;
+    s->framing = GM_FRAME_LANE;
+    return 1;
+}
+
 int gm_source_begin(gm_source *s, gm_error *e) {
     size_t skipped = 0;
+    if (s->lane) gm_lane_give_back(s->lane);
     s->at = s->limit = s->zstd->decoded;
     s->cut = s->foreign = s->last_block = s->frame_done = false;
     s->block_left = 0;
@@ -247,6 +261,7 @@ int gm_source_begin(gm_source *s, gm_error *e) {
         }
         if (n < 4 && memcmp(at, "\x28\xB5\x2F\xFD", n) == 0) return fail_cut(s, e);
         if (n >= 4 && is_zstd(at)) return begin_frame(s, e);
+        if (s->lane && gm_lane_is_ticket(at, n)) return begin_lane(s, e);
         if (n < 4 || !is_skippable(at)) return fail_foreign(s, e);
         if (require(s, 8, e) != 0) return -1;
         size_t size = (size_t)little_endian(s->input + s->position + 4, 4);
@@ -328,6 +343,14 @@ static int refill(gm_source *s, gm_error *e) {
         s->limit = s->at + out.pos;
         return 0;
     }
+    if (s->framing == GM_FRAME_LANE) {
+        unsigned char *bytes;
+        size_t length;
+        if (gm_lane_piece(s->lane, &bytes, &length, e) != 0) return -1;
+        s->at = bytes;
+        s->limit = bytes + length;
+        return 0;
+    }
     if (s->framing == GM_FRAME_STORED && next_stored_block(s, e) != 0) return -1;
     if (require(s, 1, e) != 0) return -1;
     size_t n = s->length - s->position;
@@ -390,6 +413,19 @@ int gm_source_read_slowly(gm_source *s, void *bytes, size_t n, gm_error *e) {
     return 0;
 }
 
+int gm_source_borrow(gm_source *s, uint64_t n, void **bytes, gm_error *e) {
+    unsigned char *piece;
+    size_t length;
+    *bytes = NULL;
+    if (s->framing != GM_FRAME_LANE || s->at != s->limit || n == 0 || n > s->left || gm_lane_peek(s->lane) != n)
+        return 0;
+    if (gm_lane_piece(s->lane, &piece, &length, e) != 0) return -1;
+    if (length != n) return gm_fail(e, "its shared memory changes");
+    s->left -= n;
+    *bytes = piece;
+    return 0;
+}
+
 int gm_source_skip(gm_source *s, uint64_t n, gm_error *e) {
     if (s->framing == GM_FRAME_MEMORY && n > s->left) return fail_cut(s, e);
     if (n > s->left) return fail_short(e);
@@ -429,11 +465,12 @@ int gm_source_end(gm_source *s, gm_error *e) {
     case GM_FRAME_STORED:
     case GM_FRAME_ZSTD:
     case GM_FRAME_MEMORY:
+    case GM_FRAME_LANE:
         break;
     }
     if (s->left > 0) return gm_fail(e, "%llu bytes behind the map", (unsigned long long)s->left);
     if (s->framing == GM_FRAME_STORED) return end_stored(s, e);
-    if (s->framing == GM_FRAME_MEMORY) return 0;
+    if (s->framing == GM_FRAME_MEMORY || s->framing == GM_FRAME_LANE) return 0;
     unsigned char more;
     ZSTD_outBuffer out = {.dst = &more, .size = 1};
     if (decompress_some(s, &out, e) != 0) return -1;
@@ -444,6 +481,7 @@ int gm_source_end(gm_source *s, gm_error *e) {
 
 struct gm_sink {
     int fd, level;
+    gm_lane_out *lane;     /* NULL: there is none beside this descriptor */
     ZSTD_CCtx *context;    /* of levels other than GM_LEVEL_STORE */
     unsigned char *output; /* compressed bytes */
     size_t output_size;
@@ -455,6 +493,8 @@ struct gm_sink {
 };
 
 gm_sink *gm_sink_new(int fd, int level, gm_error *e) {
+    bool lanes;
+    if (gm_lane_allowed(&lanes, e) != 0) return NULL;
     gm_sink *s = calloc(1, sizeof *s);
     if (!s) {
         gm_fail(e, "out of memory");
@@ -472,21 +512,19 @@ gm_sink *gm_sink_new(int fd, int level, gm_error *e) {
         return NULL;
     }
     enlarge_pipe(fd);
+    if (lanes && level == GM_LEVEL_STORE) s->lane = gm_lane_out_new(fd);
     return s;
 }
 
 void gm_sink_free(gm_sink *s) {
     if (!s) return;
+    gm_lane_out_free(s->lane);
     ZSTD_freeCCtx(s->context);
     XXH64_freeState(s->hash);
     free(s->output);
     free(s->parts);
     free(s->heads);
     free(s);
-}
-
-static const unsigned char *piece_bytes(const gm_packed *p, const gm_piece *piece) {
-    return piece->data ? piece->data : (const unsigned char *)p->small.data + piece->offset;
 }
 
 static int fail_write(bool *broken, gm_error *e) {
@@ -533,7 +571,7 @@ static void put_little_endian(unsigned char *bytes, uint64_t v, size_t n) {
 static int add_blocks(gm_sink *s, const gm_packed *p, bool *broken, gm_error *e) {
     size_t blocks = 0, block_left = 0, total_left = p->total;
     for (size_t i = 0; i < p->count; i++) {
-        const unsigned char *bytes = piece_bytes(p, &p->pieces[i]);
+        const unsigned char *bytes = gm_piece_bytes(p, &p->pieces[i]);
         size_t n = p->pieces[i].length;
         while (n > 0) {
             if (block_left == 0) {
@@ -606,11 +644,16 @@ static int put_compressed(gm_sink *s, const gm_packed *p, bool *broken, gm_error
     if (begin_compressed(s, p->total, e) != 0) return -1;
     for (size_t i = 0; i < p->count; i++) {
         ZSTD_EndDirective end = i + 1 == p->count ? ZSTD_e_end : ZSTD_e_continue;
-        if (compress_piece(s, piece_bytes(p, &p->pieces[i]), p->pieces[i].length, end, broken, e) != 0) return -1;
+        if (compress_piece(s, gm_piece_bytes(p, &p->pieces[i]), p->pieces[i].length, end, broken, e) != 0) return -1;
     }
     return 0;
 }
 
 int gm_sink_put(gm_sink *s, const gm_packed *p, bool *broken, gm_error *e) {
+    unsigned char ticket[GM_LANE_TICKET];
+    if (s->lane && gm_lane_put(s->lane, p, ticket)) {
+        struct iovec part = {.iov_base = ticket, .iov_len = sizeof ticket};
+        return write_parts(s->fd, &part, 1, broken, e);
+    }
     return s->level == GM_LEVEL_STORE ? put_stored(s, p, broken, e) : put_compressed(s, p, broken, e);
 }

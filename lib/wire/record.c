@@ -44,6 +44,10 @@ static void give_memory(gm_record *r, void *data, size_t capacity) {
     r->spares[r->spare_count++] = (gm_spare){.data = data, .capacity = capacity};
 }
 
+static void give_tensor(gm_record *r, const gm_named_tensor *named) {
+    if (!named->lent) give_memory(r, named->tensor.data, named->capacity);
+}
+
 /* A spare that holds `bytes` bytes and is not much too large (else tensors that alternate between large and small would
  * all end in large memory); the closest one. spare_count if there is none. */
 static size_t find_spare(const gm_record *r, size_t bytes) {
@@ -81,7 +85,7 @@ static void *take_memory(gm_record *r, size_t bytes, size_t *capacity, gm_error 
 void gm_record_clear(gm_record *r) {
     for (size_t i = 0; i < r->resting_count; i++) give_memory(r, r->resting[i].data, r->resting[i].capacity);
     r->resting_count = 0;
-    for (size_t i = 0; i < r->tensor_count; i++) give_memory(r, r->tensors[i].tensor.data, r->tensors[i].capacity);
+    for (size_t i = 0; i < r->tensor_count; i++) give_tensor(r, &r->tensors[i]);
     gm_value_free(r->info);
     r->info = NULL;
     r->tensor_count = r->scalar_count = r->rows = 0;
@@ -136,13 +140,14 @@ static int make_room(gm_record *r, size_t index, const char *name, size_t bytes,
     void *data = take_memory(r, bytes, &capacity, e);
     if (!data) return gm_fail_within(e, "tensor '%s': ", name);
     if (index < r->tensor_count) {
-        give_memory(r, named->tensor.data, named->capacity);
+        give_tensor(r, named);
     } else {
         memcpy(named->name, name, strlen(name) + 1);
         r->tensor_count++;
     }
     named->tensor.data = data;
     named->capacity = capacity;
+    named->lent = false;
     return 0;
 }
 
@@ -194,13 +199,28 @@ int gm_record_extend_tensor(gm_named_tensor *named, size_t had, gm_error *e) {
     return 0;
 }
 
+gm_named_tensor *gm_record_lend_tensor(gm_record *r, const char *name, void *data, size_t bytes, gm_error *e) {
+    size_t index;
+    if (find_place(r, name, &index, e) != 0) return NULL;
+    gm_named_tensor *named = &r->tensors[index];
+    if (index < r->tensor_count)
+        give_tensor(r, named);
+    else
+        memcpy(r->tensors[r->tensor_count++].name, name, strlen(name) + 1);
+    named->tensor.data = data;
+    named->capacity = bytes;
+    named->lent = true;
+    gm_tensor_set_shape(&named->tensor, GM_U1, 1, &bytes, bytes);
+    return named;
+}
+
 float *gm_record_put_matrix(gm_record *r, const char *name, size_t rows, size_t columns, gm_error *e) {
     gm_tensor *t = gm_record_put(r, name, GM_F4, 2, (size_t[]){rows, columns}, e);
     return t ? t->data : NULL;
 }
 
 static void remove_at(gm_record *r, size_t index) {
-    give_memory(r, r->tensors[index].tensor.data, r->tensors[index].capacity);
+    give_tensor(r, &r->tensors[index]);
     r->tensor_count--;
     memmove(r->tensors + index, r->tensors + index + 1, (r->tensor_count - index) * sizeof *r->tensors);
 }
@@ -272,7 +292,9 @@ static void *begin_conversion(gm_record *r, const gm_named_tensor *named, size_t
 
 /* The numbers in the old type rest until the record is cleared: somebody may have been given them before. */
 static void end_conversion(gm_record *r, gm_named_tensor *named, gm_type type, void *data, size_t capacity) {
-    r->resting[r->resting_count++] = (gm_spare){.data = named->tensor.data, .capacity = named->capacity};
+    if (!named->lent)
+        r->resting[r->resting_count++] = (gm_spare){.data = named->tensor.data, .capacity = named->capacity};
+    named->lent = false;
     named->tensor.data = data;
     named->tensor.type = type;
     named->tensor.bytes = named->tensor.count * gm_type_size(type);

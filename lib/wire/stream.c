@@ -197,6 +197,13 @@ static int pull_data(gm_reader *r, gm_record *record, const char *name, tensor_f
     r->room -= head.n;
     if (head.n > r->source.left) return gm_source_skip(&r->source, head.n, e); /* fails, before memory is taken */
     size_t had = 0, n = (size_t)head.n;
+    void *lent = NULL;
+    /* Only floats: no number that is used as an index may change behind its check. */
+    if (has_field(f, FIELD_TYPE) && f->type == GM_F4 && gm_source_borrow(&r->source, n, &lent, e) != 0) return -1;
+    if (lent) {
+        f->named = gm_record_lend_tensor(record, name, lent, n, e);
+        return f->named ? 0 : drop_prefix(e, name);
+    }
     f->named = gm_record_begin_tensor(record, name, n, e);
     if (!f->named) return drop_prefix(e, name);
     while (had < n) {

@@ -1,6 +1,8 @@
 /* wire.h: the parts of lib/wire among themselves; not a public header.
  *
  *   descriptor <-> frame.c (zstd) <-> pack.c (msgpack) <-> stream.c (records)
+ *                     |
+ *                  lane.c (shared memory beside a pipe)
  */
 #ifndef GM_WIRE_H
 #define GM_WIRE_H
@@ -12,7 +14,7 @@
 
 /* ---- source: the content of frames, pulled from a descriptor ---- */
 
-typedef enum gm_framing { GM_FRAME_RAW, GM_FRAME_STORED, GM_FRAME_ZSTD, GM_FRAME_MEMORY } gm_framing;
+typedef enum gm_framing { GM_FRAME_RAW, GM_FRAME_STORED, GM_FRAME_ZSTD, GM_FRAME_MEMORY, GM_FRAME_LANE } gm_framing;
 
 typedef struct gm_source {
     /* Content that is decoded and waits to be read. */
@@ -32,6 +34,7 @@ typedef struct gm_source {
     uint64_t unannounced; /* content behind the blocks of a stored frame seen so far */
     size_t block_left;
     struct gm_zstd *zstd;
+    struct gm_lane_in *lane; /* NULL: there is none beside this descriptor */
 } gm_source;
 
 GM_MUST_USE int gm_source_open(gm_source *s, int fd, gm_error *e);
@@ -47,6 +50,10 @@ GM_MUST_USE int gm_source_end(gm_source *s, gm_error *e);
 /* n bytes of content, or -1. */
 GM_MUST_USE int gm_source_read_slowly(gm_source *s, void *bytes, size_t n, gm_error *e);
 GM_MUST_USE int gm_source_skip(gm_source *s, uint64_t n, gm_error *e);
+
+/* The next n bytes of content where they lie, if that is for the caller to use until gm_source_begin: *bytes is NULL if
+ * they have to be read. */
+GM_MUST_USE int gm_source_borrow(gm_source *s, uint64_t n, void **bytes, gm_error *e);
 
 GM_MUST_USE static inline int gm_source_read(gm_source *s, void *bytes, size_t n, gm_error *e) {
     if ((size_t)(s->limit - s->at) < n || s->left < n) return gm_source_read_slowly(s, bytes, n, e);
@@ -69,6 +76,10 @@ typedef struct gm_packed {
     gm_piece *pieces;
     size_t count, capacity, total;
 } gm_packed;
+
+static inline const unsigned char *gm_piece_bytes(const gm_packed *p, const gm_piece *piece) {
+    return piece->data ? piece->data : (const unsigned char *)p->small.data + piece->offset;
+}
 
 void gm_packed_init(gm_packed *p);
 void gm_packed_free(gm_packed *p);
@@ -125,5 +136,9 @@ void gm_tensor_set_shape(gm_tensor *t, gm_type type, unsigned rank, const size_t
  * the first `had` bytes. So no more memory is taken than about twice what has arrived. */
 GM_MUST_USE gm_named_tensor *gm_record_begin_tensor(gm_record *r, const char *name, size_t bytes, gm_error *e);
 GM_MUST_USE int gm_record_extend_tensor(gm_named_tensor *named, size_t had, gm_error *e);
+
+/* Adds a tensor whose `bytes` bytes of data lie in memory that is not the record's, until it is cleared. */
+GM_MUST_USE gm_named_tensor *gm_record_lend_tensor(gm_record *r, const char *name, void *data, size_t bytes,
+                                                   gm_error *e);
 
 #endif

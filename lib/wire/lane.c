@@ -1,0 +1,418 @@
+#include "lane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SLOTS 2 /* one that is read, one that waits; the first free one is taken: its memory is in the cache */
+#define SLOT_MIN ((size_t)64 << 10)
+#define SLOT_MAX ((size_t)16 << 20) /* larger records go through the pipe: neighbours shall not hold them twice */
+#define SLOT_WAIT 10                /* milliseconds; then the pipe's buffer is there */
+#define BACKLOG 8
+#define NAME "gm-lane-1" /* with the version of what follows */
+
+/* ---- what the ends share ---- */
+
+/* At the beginning of the memory, followed by the slots. */
+typedef struct board {
+    _Atomic uint32_t given_back; /* slots so far; a futex */
+    _Atomic uint32_t waiting;    /* the writer sleeps on it */
+    _Atomic uint32_t taken[SLOTS];
+} board;
+#define BOARD ((size_t)4096)
+
+/* At the beginning of a slot: where content lies, in its order. Each piece is aligned. */
+typedef struct place {
+    uint64_t offset, length; /* from the slot's beginning */
+} place;
+typedef struct slot {
+    uint64_t total, count;
+    place places[];
+} slot;
+
+/* What comes with the descriptor of the memory. */
+typedef struct letter {
+    uint64_t lane; /* a random number */
+    uint64_t slot_bytes;
+} letter;
+
+typedef struct ticket {
+    char magic[4];
+    uint32_t slot;
+    uint64_t lane;
+} ticket;
+_Static_assert(sizeof(ticket) == GM_LANE_TICKET, "a ticket has no padding");
+static const char magic[4] = {'g', 'm', 'l', 'n'};
+
+/* Memory as one end sees it. */
+typedef struct memory {
+    unsigned char *base; /* NULL: there is none */
+    size_t slot_bytes;
+    uint64_t lane;
+} memory;
+
+static size_t memory_bytes(size_t slot_bytes) {
+    return BOARD + SLOTS * slot_bytes;
+}
+
+static board *board_of(const memory *m) {
+    return (board *)(void *)m->base;
+}
+
+static slot *slot_at(const memory *m, size_t index) {
+    return (slot *)(void *)(m->base + BOARD + index * m->slot_bytes);
+}
+
+static bool map(memory *m, int fd, const letter *l) {
+    void *base = mmap(NULL, memory_bytes((size_t)l->slot_bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) return false;
+    *m = (memory){.base = base, .slot_bytes = (size_t)l->slot_bytes, .lane = l->lane};
+    return true;
+}
+
+static void unmap(memory *m) {
+    if (m->base) munmap(m->base, memory_bytes(m->slot_bytes));
+    *m = (memory){0};
+}
+
+static void close_if_open(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+/* ---- how the ends meet ---- */
+
+typedef struct meeting {
+    int listening, connection; /* -1: none */
+} meeting;
+
+/* The name of an end of a pipe, 'r' or 'w': both processes see the same device and inode. */
+static socklen_t name_end(struct sockaddr_un *address, const struct stat *pipe, char end) {
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int n = snprintf(address->sun_path + 1, sizeof address->sun_path - 1, NAME "/%llx/%llx/%c",
+                     (unsigned long long)pipe->st_dev, (unsigned long long)pipe->st_ino, end);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+static int open_socket(void) {
+    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+/* True if the process at the other end is this user's. */
+static bool is_ours(int fd) {
+    struct ucred peer;
+    socklen_t n = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.uid == geteuid();
+}
+
+int gm_lane_allowed(bool *allowed, gm_error *e) {
+    const char *wanted = getenv("GM_LANES");
+    bool set = wanted && *wanted;
+    *allowed = !set || strcmp(wanted, "1") == 0;
+    if (*allowed || strcmp(wanted, "0") == 0) return 0;
+    return gm_fail_usage(e, "GM_LANES: expected 0 or 1, got '%s'", wanted);
+}
+
+static void part(meeting *m) {
+    close_if_open(&m->connection);
+    close_if_open(&m->listening);
+}
+
+static bool meet(meeting *m, int fd, char own, char other) {
+    struct stat pipe;
+    struct sockaddr_un address;
+    *m = (meeting){.listening = -1, .connection = -1};
+    if (fstat(fd, &pipe) != 0 || !S_ISFIFO(pipe.st_mode)) return false;
+    m->listening = open_socket();
+    socklen_t n = name_end(&address, &pipe, own);
+    if (m->listening < 0 || bind(m->listening, (struct sockaddr *)&address, n) != 0 ||
+        listen(m->listening, BACKLOG) != 0) {
+        part(m);
+        return false;
+    }
+    m->connection = open_socket();
+    n = name_end(&address, &pipe, other);
+    if (m->connection >= 0 && (connect(m->connection, (struct sockaddr *)&address, n) != 0 || !is_ours(m->connection)))
+        close_if_open(&m->connection);
+    return true;
+}
+
+/* Goes to the next one that called; false if there is none. */
+static bool answer(meeting *m) {
+    do {
+        close_if_open(&m->connection);
+        m->connection = accept4(m->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    } while (m->connection >= 0 && !is_ours(m->connection));
+    return m->connection >= 0;
+}
+
+/* ---- the writer's end ---- */
+
+struct gm_lane_out {
+    meeting with;
+    memory m;
+};
+
+gm_lane_out *gm_lane_out_new(int fd) {
+    gm_lane_out *o = malloc(sizeof *o);
+    if (!o) return NULL;
+    *o = (gm_lane_out){0};
+    if (meet(&o->with, fd, 'w', 'r')) return o;
+    free(o);
+    return NULL;
+}
+
+void gm_lane_out_free(gm_lane_out *o) {
+    if (!o) return;
+    part(&o->with);
+    unmap(&o->m);
+    free(o);
+}
+
+/* A reader never sends: nothing to receive is what a living one looks like. */
+static bool is_alive(int fd) {
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static bool has_reader(gm_lane_out *o) {
+    while (o->with.connection < 0 || !is_alive(o->with.connection)) {
+        unmap(&o->m);
+        if (!answer(&o->with)) return false;
+    }
+    return true;
+}
+
+/* Sealed, so that neither end can make the other one read where nothing is; its pages exist from the beginning. */
+static int make_memory(size_t bytes) {
+    struct rlimit limit; /* SIGXFSZ comes before any error */
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < bytes)) return -1;
+    int fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return -1;
+    if (fallocate(fd, 0, 0, (off_t)bytes) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+typedef union control {
+    struct cmsghdr head;
+    char bytes[CMSG_SPACE(sizeof(int))];
+} control;
+
+static bool send_letter(int to, letter *l, int fd) {
+    control c = {.bytes = {0}};
+    struct iovec content = {.iov_base = l, .iov_len = sizeof *l};
+    struct msghdr message = {
+        .msg_iov = &content, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
+    c.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&c.head), &fd, sizeof fd);
+    return sendmsg(to, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof *l;
+}
+
+/* Slots of at least `bytes` bytes. What lies in the old memory stays the reader's. */
+static bool has_slots(gm_lane_out *o, size_t bytes) {
+    letter l = {.slot_bytes = SLOT_MIN};
+    if (o->m.base && o->m.slot_bytes >= bytes) return true;
+    unmap(&o->m);
+    while (l.slot_bytes < bytes) l.slot_bytes *= 2;
+    if (getrandom(&l.lane, sizeof l.lane, GRND_NONBLOCK) != (ssize_t)sizeof l.lane) return false;
+    int fd = make_memory(memory_bytes((size_t)l.slot_bytes));
+    bool made = fd >= 0 && map(&o->m, fd, &l) && send_letter(o->with.connection, &l, fd);
+    close_if_open(&fd);
+    if (!made) unmap(&o->m);
+    return made;
+}
+
+static int find_free(board *b) {
+    for (int i = 0; i < SLOTS; i++)
+        if (!atomic_load_explicit(&b->taken[i], memory_order_acquire)) return i;
+    return -1;
+}
+
+/* A free slot, or -1 if none becomes free soon. */
+static int wait_for_slot(board *b) {
+    struct timespec wait = {.tv_nsec = SLOT_WAIT * 1000000L};
+    int found = find_free(b);
+    while (found < 0) {
+        uint32_t seen = atomic_load(&b->given_back);
+        atomic_store(&b->waiting, 1);
+        found = find_free(b);
+        if (found >= 0) break;
+        long status = syscall(SYS_futex, &b->given_back, FUTEX_WAIT, seen, &wait, NULL, 0);
+        found = find_free(b);
+        if (status != 0 && errno != EAGAIN && errno != EINTR) break;
+    }
+    return found;
+}
+
+/* Bytes of a slot that the record takes; false if that is more than slots have. */
+static bool measure(const gm_packed *p, size_t *bytes) {
+    *bytes = gm_align(sizeof(slot) + p->count * sizeof(place));
+    for (size_t i = 0; i < p->count; i++) {
+        if (*bytes > SLOT_MAX || p->pieces[i].length > SLOT_MAX) return false;
+        *bytes += gm_align(p->pieces[i].length);
+    }
+    return *bytes <= SLOT_MAX;
+}
+
+static void fill(slot *s, const gm_packed *p) {
+    size_t offset = gm_align(sizeof *s + p->count * sizeof *s->places);
+    s->total = p->total;
+    s->count = p->count;
+    for (size_t i = 0; i < p->count; i++) {
+        size_t n = p->pieces[i].length;
+        s->places[i] = (place){.offset = offset, .length = n};
+        memcpy((unsigned char *)s + offset, gm_piece_bytes(p, &p->pieces[i]), n);
+        offset += gm_align(n);
+    }
+}
+
+bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char bytes[GM_LANE_TICKET]) {
+    size_t needed;
+    if (p->total < GM_LANE_MIN || !measure(p, &needed) || !has_reader(o) || !has_slots(o, needed)) return false;
+    board *b = board_of(&o->m);
+    int found = wait_for_slot(b);
+    if (found < 0) return false;
+    ticket t = {.slot = (uint32_t)found, .lane = o->m.lane};
+    memcpy(t.magic, magic, sizeof magic);
+    fill(slot_at(&o->m, (size_t)found), p);
+    atomic_store_explicit(&b->taken[found], 1, memory_order_release);
+    memcpy(bytes, &t, sizeof t);
+    return true;
+}
+
+/* ---- the reader's end ---- */
+
+struct gm_lane_in {
+    meeting with;
+    memory m;
+    /* The slot that is held. */
+    slot *held; /* NULL: none */
+    size_t index;
+    uint64_t next, count; /* of its places */
+};
+
+gm_lane_in *gm_lane_in_new(int fd) {
+    gm_lane_in *i = malloc(sizeof *i);
+    if (!i) return NULL;
+    *i = (gm_lane_in){0};
+    if (meet(&i->with, fd, 'r', 'w')) return i;
+    free(i);
+    return NULL;
+}
+
+void gm_lane_in_free(gm_lane_in *i) {
+    if (!i) return;
+    gm_lane_give_back(i);
+    part(&i->with);
+    unmap(&i->m);
+    free(i);
+}
+
+void gm_lane_give_back(gm_lane_in *i) {
+    if (!i->held) return;
+    board *b = board_of(&i->m);
+    i->held = NULL;
+    atomic_store(&b->taken[i->index], 0);
+    atomic_fetch_add(&b->given_back, 1);
+    if (atomic_exchange(&b->waiting, 0)) (void)syscall(SYS_futex, &b->given_back, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+bool gm_lane_is_ticket(const unsigned char *bytes, size_t n) {
+    return n >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
+}
+
+/* One letter with its descriptor, or -1. */
+static int receive_letter(int from, letter *l) {
+    control c = {.bytes = {0}};
+    int fd = -1;
+    struct iovec content = {.iov_base = l, .iov_len = sizeof *l};
+    struct msghdr message = {
+        .msg_iov = &content, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
+    ssize_t got = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *head = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof fd))
+        memcpy(&fd, CMSG_DATA(head), sizeof fd);
+    if (got != (ssize_t)sizeof *l) close_if_open(&fd);
+    return fd;
+}
+
+static bool adopt(gm_lane_in *i, int fd, const letter *l) {
+    struct stat st;
+    if (l->slot_bytes < SLOT_MIN || l->slot_bytes > SLOT_MAX || l->slot_bytes % GM_ALIGN != 0) return false;
+    if ((fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) == 0 || fstat(fd, &st) != 0 ||
+        (uint64_t)st.st_size < memory_bytes((size_t)l->slot_bytes))
+        return false;
+    unmap(&i->m);
+    return map(&i->m, fd, l);
+}
+
+/* The next letter of the writer, or of one that came after it; -1 if there is none. */
+static int next_letter(gm_lane_in *i, letter *l) {
+    int fd = -1;
+    while ((i->with.connection < 0 || (fd = receive_letter(i->with.connection, l)) < 0) && answer(&i->with)) continue;
+    return fd;
+}
+
+/* Writers follow each other in a pipe, and so do the lanes of a writer whose records grow. */
+static int find_lane(gm_lane_in *i, uint64_t lane, gm_error *e) {
+    letter l;
+    while (!i->m.base || i->m.lane != lane) {
+        int fd = next_letter(i, &l);
+        if (fd < 0) return gm_fail(e, "it lies in shared memory that was handed to another reader");
+        bool adopted = adopt(i, fd, &l);
+        close_if_open(&fd);
+        if (!adopted) return gm_fail(e, "it lies in shared memory that cannot be taken over");
+    }
+    return 0;
+}
+
+int gm_lane_open(gm_lane_in *i, const unsigned char *bytes, uint64_t *total, gm_error *e) {
+    ticket t;
+    memcpy(&t, bytes, sizeof t);
+    if (find_lane(i, t.lane, e) != 0) return -1;
+    if (t.slot >= SLOTS) return gm_fail(e, "a ticket for slot %u of %d", t.slot, SLOTS);
+    i->held = slot_at(&i->m, t.slot);
+    i->index = t.slot;
+    i->next = 0;
+    i->count = i->held->count;
+    *total = i->held->total;
+    if (i->count <= (i->m.slot_bytes - sizeof(slot)) / sizeof(place) && *total <= i->m.slot_bytes) return 0;
+    return gm_fail(e, "its shared memory is damaged");
+}
+
+/* The other end can write there at any time: each place is read once, then checked. */
+static place next_place(const gm_lane_in *i) {
+    const volatile place *at = &i->held->places[i->next];
+    return (place){.offset = at->offset, .length = at->length};
+}
+
+size_t gm_lane_peek(const gm_lane_in *i) {
+    return i->next < i->count ? (size_t)next_place(i).length : 0;
+}
+
+int gm_lane_piece(gm_lane_in *i, unsigned char **bytes, size_t *n, gm_error *e) {
+    if (i->next == i->count) return gm_fail(e, "its content is shorter than declared");
+    place p = next_place(i);
+    if (p.offset % GM_ALIGN != 0 || p.length == 0 || p.offset > i->m.slot_bytes ||
+        p.length > i->m.slot_bytes - p.offset)
+        return gm_fail(e, "its shared memory is damaged");
+    i->next++;
+    *bytes = (unsigned char *)i->held + p.offset;
+    *n = (size_t)p.length;
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* lane.h: a lane of shared memory beside a pipe, for two neighbours that are both gm tools; not a public header.
+ *
+ * What goes through a pipe is copied twice and hashed twice. A lane copies it once:
+ *
+ *   1. The two meet by sockets that are named after the pipe (unix(7), "abstract"): each listens, then calls the other,
+ *      so that whoever comes last finds who came first. Only who reads and writes records itself does: cat, tee or a
+ *      filter in another language never will.
+ *   2. The writer with a large record makes sealed memory of a few slots (memfd_create(2)) and sends its descriptor.
+ *   3. It copies the record's content into a free slot. Through the pipe goes, in the record's place, a ticket.
+ *   4. The reader reads the content where it lies; tensors stay there. It gives the slot back when it goes on to what
+ *      follows.
+ *
+ * So order, waiting, the end of the stream and a broken pipe are still the pipe's. Both ends are processes of one user
+ * (SO_PEERCRED), and know each other before they are confined (gm_confine), which forbids to call others. Whatever
+ * cannot be done sends the record through the pipe: no lane is ever an error of a writer.
+ */
+#ifndef GM_LANE_H
+#define GM_LANE_H
+
+#include "wire.h"
+
+#define GM_LANE_MIN ((size_t)16 << 10) /* bytes of content from which a record goes by a lane */
+#define GM_LANE_TICKET ((size_t)16)
+
+/* GM_LANES in the environment: 1, which is the default, or 0. */
+GM_MUST_USE int gm_lane_allowed(bool *allowed, gm_error *e);
+
+/* ---- the writer's end ---- */
+
+typedef struct gm_lane_out gm_lane_out;
+
+/* NULL if nothing can be done, or the descriptor is no pipe. */
+gm_lane_out *gm_lane_out_new(int fd);
+void gm_lane_out_free(gm_lane_out *o);
+
+/* True if the record lies in a slot now: the ticket is to be written to the pipe next, and nothing else of the record.
+ * Waits a little while for a slot; false if the record has to go through the pipe. */
+GM_MUST_USE bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char ticket[GM_LANE_TICKET]);
+
+/* ---- the reader's end ---- */
+
+typedef struct gm_lane_in gm_lane_in;
+
+/* As gm_lane_out_new. */
+gm_lane_in *gm_lane_in_new(int fd);
+void gm_lane_in_free(gm_lane_in *i);
+
+bool gm_lane_is_ticket(const unsigned char *bytes, size_t n);
+
+/* Goes to the content that a ticket stands for, of *total bytes. */
+GM_MUST_USE int gm_lane_open(gm_lane_in *i, const unsigned char *ticket, uint64_t *total, gm_error *e);
+
+/* The next piece of that content, aligned to GM_ALIGN: `n` bytes, the caller's until gm_lane_give_back. */
+GM_MUST_USE int gm_lane_piece(gm_lane_in *i, unsigned char **bytes, size_t *n, gm_error *e);
+
+/* The length of that next piece, 0 if there is none. */
+size_t gm_lane_peek(const gm_lane_in *i);
+
+/* Gives the slot back, if one is held. */
+void gm_lane_give_back(gm_lane_in *i);
+
+#endif
