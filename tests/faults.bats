@@ -9,6 +9,7 @@ attack() {
 
 @test "a process that ends before a call that changes a file, or in it: models open, and run again all is as it would be" { attack kills; }
 @test "memory, files, locks, threads that cannot be had: one line, status 1, nothing torn, nothing left behind" { attack failures; }
+@test "a stage between lanes that cannot have memory, sockets, descriptors: the same records, or one line" { attack lanes; }
 @test "little memory: one line, status 1, no waiting for more" { attack memory; }
 @test "reads and writes of some bytes, and interrupted ones: the same output" { attack pieces; }
 @test "a random process of a pipeline killed at a random moment: the run goes on to the same bits" { attack random; }

@@ -2,7 +2,7 @@
 import re
 import shlex
 
-from common import INIT_C, Failure, MODEL_MAGIC, SHIM, content_of, contents, gan, good, is_cache, require, run, step_of
+from common import INIT_C, Failure, MODEL_MAGIC, SHIM, STORED, content_of, contents, gan, good, is_cache, require, run, step_of
 
 WRITES = "write,writev,pwrite64"
 CHANGES = f"{WRITES},msync,fsync,fdatasync,rename,renameat2,ftruncate,fallocate,link,linkat,unlink,unlinkat"
@@ -160,6 +160,29 @@ def fail(place, operation, calls, error, stride, on=False):
 
     more = {"on": 1} if on else {}
     return each_call(place, operation, stride, check, calls=calls, do=error, **more)
+
+
+LANE_CALLS = "socket,bind,listen,connect,accept4,getsockopt,sendmsg,recvmsg,recvfrom,memfd_create,getrandom,fallocate,fcntl,mmap"
+
+
+def lane(place, calls, error, on):
+    """A stage between two others, which takes from one lane and puts into another: where one of its calls fails, and all
+    that follow, it does without what it cannot have, or says so."""
+    line, at = "gm-noise -n 400 -b 20 --dim 300 -s 1 -o x | {} gm-noise --dim 200 -s 2 | gm-show --stats", 1
+    cwd, told = place.fresh("work"), place.root / "told"
+    wanted = run(line.format(""), cwd, env=STORED)
+    require(wanted.status == 0 and wanted.out, f"without a fault: {wanted}")
+    while True:
+        told.unlink(missing_ok=True)
+        faults = f"LD_PRELOAD={SHIM} FAULT_TOLD={told} FAULT_CALLS={calls} FAULT_DO={error} FAULT_AT={at} {'FAULT_ON=1' * on}"
+        result = run(line.format(faults), cwd, env=STORED)
+        if not told.exists() or told.stat().st_size == 0:
+            return f"{at - 1} calls"
+        if result.status == 0:
+            require(result.out == wanted.out and not result.said, f"other records, or says something [{faults}: {result}]")
+        else:
+            require(SAYS.fullmatch(result.said) and b"gm-noise: " in result.said, f"does not say one line [{faults}: {result}]")
+        at += 1
 
 
 def in_little_memory(place, operation, megabytes):

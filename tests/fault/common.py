@@ -16,6 +16,7 @@ MODEL_MAGIC = b"gm-model"
 SANITIZED = bool(os.environ.get("GM_SANITIZED"))
 SANITIZERS = {"ASAN_OPTIONS": "verify_asan_link_order=0:allocator_may_return_null=1:symbolize=0:exitcode=23"} if SANITIZED else {}
 PLAIN = {**os.environ, "LC_ALL": "C", "GM_LEVEL": "3", **SANITIZERS, "PATH": f"{BIN}:{os.environ['PATH']}"}
+STORED = {"GM_LEVEL": "store"}  # as pipes are by themselves, and with lanes beside them
 
 IRIS = "--data iris.csv --label species"
 INIT_G = f"gm-init -o G.gm -s 1 {IRIS} --scale range:-1,1 4 dense:8:leaky dense:features:tanh"
@@ -87,7 +88,7 @@ def content_of(path):
     raw = path.read_bytes()
     if raw[:8] != MODEL_MAGIC:
         return raw
-    return good(["gm-save", "--no-provenance", path.name], path.parent, env={"GM_LEVEL": "store"})
+    return good(["gm-save", "--no-provenance", path.name], path.parent, env=STORED)
 
 
 def is_cache(name):
@@ -113,7 +114,7 @@ class Place:
         good(" | ".join(gan(3)), self.base)
         good("gm-batch -b 16 --train C.gm -n 40 iris.csv | gm-grad -m C.gm --loss 'sqhinge(x,y)' | gm-step -m C.gm | gm-log -q", self.base)
         good("gm-save -o S.gmt C.gm", self.base)
-        good("gm-batch -b 64 -m C.gm iris.csv >x.gmt", self.base, env={"GM_LEVEL": "store"})
+        good("gm-batch -b 64 -m C.gm iris.csv >x.gmt", self.base, env=STORED)
         good("gm-sample -m G.gm -n 40 --csv >fake.csv", self.base)
         header, *rows = (self.base / "run.csv").read_text().splitlines()
         (self.base / "narrow.csv").write_text("step,loss/G\n" + "".join(f"{row.split(',')[0]},0.5\n" for row in rows))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from common import PLAIN, Failure, content_of, good, require, run, step_of
+from common import PLAIN, STORED, Failure, content_of, good, require, run, step_of
 
 PATIENCE = 20  # seconds for what takes a moment on a machine that does nothing else
 LIMIT = 2  # seconds in which a pipeline ends that lost a stage, on such a machine
@@ -72,7 +72,7 @@ class Running:
         self.stages, source = [], subprocess.DEVNULL
         for i, word in enumerate(words):
             sink = subprocess.DEVNULL if i + 1 == len(words) else subprocess.PIPE
-            self.stages.append(subprocess.Popen(word, cwd=cwd, stdin=source, stdout=sink, stderr=self.said, env=PLAIN))
+            self.stages.append(subprocess.Popen(word, cwd=cwd, stdin=source, stdout=sink, stderr=self.said, env={**PLAIN, **STORED}))
             if source != subprocess.DEVNULL:
                 source.close()
             source = self.stages[-1].stdout
