@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -30,10 +31,16 @@ static int patience(uint64_t *nanoseconds, gm_error *e) {
     return 0;
 }
 
-/* In a pipeline the step often is a few microseconds away. With one processor the writer cannot come nearer while this
+/* True if this process may run on one processor only: the writer, its neighbour, then cannot come nearer while it
  * spins. */
+static bool is_alone(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
+/* In a pipeline the step often is a few microseconds away. */
 static bool spin(const gm_model *m, uint64_t step) {
-    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) return false;
+    if (is_alone()) return false;
     uint64_t end = now() + SPIN_NANOSECONDS;
     do {
         if (gm_model_step(m) >= step) return true;
