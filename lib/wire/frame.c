@@ -221,6 +221,7 @@ static int begin_frame(gm_source *s, gm_error *e) {
         return gm_fail(e, "the zstd frame's window is above 8 MiB");
     s->has_checksum = descriptor >> 2 & 1;
     if (descriptor == STORED_DESCRIPTOR && window == STORED_WINDOW && s->left <= UINT32_MAX) {
+        if (s->lane && s->left >= GM_LANE_MIN) gm_lane_look(s->lane);
         s->framing = GM_FRAME_STORED;
         s->position += header;
         s->unannounced = s->left;

@@ -19,9 +19,10 @@
 #define SLOTS 2 /* one that is read, one that waits; the first free one is taken: its memory is in the cache */
 #define SLOT_MIN ((size_t)64 << 10)
 #define SLOT_MAX ((size_t)16 << 20) /* larger records go through the pipe: neighbours shall not hold them twice */
-#define SLOT_WAIT 10                /* milliseconds; then the pipe's buffer is there */
+#define SLOT_WAIT 10                /* milliseconds; then the pipe's buffer is there, until a slot is given back */
 #define BACKLOG 8
-#define NAME "gm-lane-1" /* with the version of what follows */
+#define NAME "gm-lane-1"    /* with the version of what follows */
+#define NOEXEC_SEAL 0x0008U /* MFD_NOEXEC_SEAL, which older headers do not have */
 
 /* ---- what the ends share ---- */
 
@@ -106,8 +107,16 @@ static socklen_t name_end(struct sockaddr_un *address, const struct stat *pipe, 
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
+/* Half of the descriptors that a process may have are for other things. */
+static int keep_some(int fd) {
+    struct rlimit limit;
+    if (fd < 0 || (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd < limit.rlim_cur / 2)) return fd;
+    close(fd);
+    return -1;
+}
+
 static int open_socket(void) {
-    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return keep_some(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 /* True if the process at the other end is this user's. */
@@ -149,20 +158,28 @@ static bool meet(meeting *m, int fd, char own, char other) {
     return true;
 }
 
-/* Goes to the next one that called; false if there is none. */
+/* Goes to the next one that called; false if there is none, and all is as it was. */
 static bool answer(meeting *m) {
-    do {
-        close_if_open(&m->connection);
-        m->connection = accept4(m->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    } while (m->connection >= 0 && !is_ours(m->connection));
-    return m->connection >= 0;
+    int caller;
+    while ((caller = keep_some(accept4(m->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK))) >= 0) {
+        if (is_ours(caller)) {
+            close_if_open(&m->connection);
+            m->connection = caller;
+            return true;
+        }
+        close(caller);
+    }
+    return false;
 }
 
 /* ---- the writer's end ---- */
 
 struct gm_lane_out {
     meeting with;
-    memory m;
+    memory m, offered; /* what the reader has mapped; what it may be mapping */
+    bool hopeless;     /* there is no memory to offer */
+    bool waited;       /* in vain, when so many slots had been given back: */
+    uint32_t waited_at;
 };
 
 gm_lane_out *gm_lane_out_new(int fd) {
@@ -178,18 +195,27 @@ void gm_lane_out_free(gm_lane_out *o) {
     if (!o) return;
     part(&o->with);
     unmap(&o->m);
+    unmap(&o->offered);
     free(o);
 }
 
-/* A reader never sends: nothing to receive is what a living one looks like. */
-static bool is_alive(int fd) {
+/* Hears whether the reader took over what it was offered, and whether it is still there. */
+static bool hear(gm_lane_out *o) {
     char byte;
-    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR);
+    ssize_t got = recv(o->with.connection, &byte, 1, MSG_DONTWAIT);
+    if (got > 0) {
+        unmap(&o->m);
+        o->m = o->offered;
+        o->offered = (memory){0};
+        o->waited = false;
+    }
+    return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 static bool has_reader(gm_lane_out *o) {
-    while (o->with.connection < 0 || !is_alive(o->with.connection)) {
+    while (o->with.connection < 0 || !hear(o)) {
         unmap(&o->m);
+        unmap(&o->offered);
         if (!answer(&o->with)) return false;
     }
     return true;
@@ -199,7 +225,8 @@ static bool has_reader(gm_lane_out *o) {
 static int make_memory(size_t bytes) {
     struct rlimit limit; /* SIGXFSZ comes before any error */
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < bytes)) return -1;
-    int fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING); /* before Linux 6.3 */
     if (fd < 0) return -1;
     if (fallocate(fd, 0, 0, (off_t)bytes) == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
@@ -223,18 +250,17 @@ static bool send_letter(int to, letter *l, int fd) {
     return sendmsg(to, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof *l;
 }
 
-/* Slots of at least `bytes` bytes. What lies in the old memory stays the reader's. */
-static bool has_slots(gm_lane_out *o, size_t bytes) {
+/* Offers slots of at least `bytes` bytes. */
+static void offer(gm_lane_out *o, size_t bytes) {
     letter l = {.slot_bytes = SLOT_MIN};
-    if (o->m.base && o->m.slot_bytes >= bytes) return true;
-    unmap(&o->m);
+    if (o->hopeless || o->offered.base) return;
     while (l.slot_bytes < bytes) l.slot_bytes *= 2;
-    if (getrandom(&l.lane, sizeof l.lane, GRND_NONBLOCK) != (ssize_t)sizeof l.lane) return false;
-    int fd = make_memory(memory_bytes((size_t)l.slot_bytes));
-    bool made = fd >= 0 && map(&o->m, fd, &l) && send_letter(o->with.connection, &l, fd);
+    int fd = -1;
+    if (getrandom(&l.lane, sizeof l.lane, GRND_NONBLOCK) == (ssize_t)sizeof l.lane)
+        fd = make_memory(memory_bytes((size_t)l.slot_bytes));
+    o->hopeless = fd < 0 || !map(&o->offered, fd, &l) || !send_letter(o->with.connection, &l, fd);
+    if (o->hopeless) unmap(&o->offered);
     close_if_open(&fd);
-    if (!made) unmap(&o->m);
-    return made;
 }
 
 static int find_free(board *b) {
@@ -243,19 +269,24 @@ static int find_free(board *b) {
     return -1;
 }
 
-/* A free slot, or -1 if none becomes free soon. */
-static int wait_for_slot(board *b) {
-    struct timespec wait = {.tv_nsec = SLOT_WAIT * 1000000L};
+/* Sleeps until a slot is given back, or for as long as that may take. */
+static void sleep_on(board *b) {
+    const struct timespec wait = {.tv_nsec = SLOT_WAIT * 1000000L};
+    uint32_t seen = atomic_load(&b->given_back);
+    atomic_store(&b->waiting, 1);
+    if (find_free(b) < 0) (void)syscall(SYS_futex, &b->given_back, FUTEX_WAIT, seen, &wait, NULL, 0);
+}
+
+/* A free slot, or -1 if none becomes free soon. A reader that lets the writer wait in vain is not waited for again
+ * before it has gone on: the pipe has room for a burst. */
+static int wait_for_slot(gm_lane_out *o) {
+    board *b = board_of(&o->m);
     int found = find_free(b);
-    while (found < 0) {
-        uint32_t seen = atomic_load(&b->given_back);
-        atomic_store(&b->waiting, 1);
-        found = find_free(b);
-        if (found >= 0) break;
-        long status = syscall(SYS_futex, &b->given_back, FUTEX_WAIT, seen, &wait, NULL, 0);
-        found = find_free(b);
-        if (status != 0 && errno != EAGAIN && errno != EINTR) break;
-    }
+    if (found >= 0 || (o->waited && o->waited_at == atomic_load(&b->given_back))) return found;
+    sleep_on(b);
+    found = find_free(b);
+    o->waited = found < 0;
+    o->waited_at = atomic_load(&b->given_back);
     return found;
 }
 
@@ -283,14 +314,17 @@ static void fill(slot *s, const gm_packed *p) {
 
 bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char bytes[GM_LANE_TICKET]) {
     size_t needed;
-    if (p->total < GM_LANE_MIN || !measure(p, &needed) || !has_reader(o) || !has_slots(o, needed)) return false;
-    board *b = board_of(&o->m);
-    int found = wait_for_slot(b);
+    if (p->total < GM_LANE_MIN || !measure(p, &needed) || !has_reader(o)) return false;
+    if (!o->m.base || o->m.slot_bytes < needed) {
+        offer(o, needed);
+        return false;
+    }
+    int found = wait_for_slot(o);
     if (found < 0) return false;
     ticket t = {.slot = (uint32_t)found, .lane = o->m.lane};
     memcpy(t.magic, magic, sizeof magic);
     fill(slot_at(&o->m, (size_t)found), p);
-    atomic_store_explicit(&b->taken[found], 1, memory_order_release);
+    atomic_store_explicit(&board_of(&o->m)->taken[found], 1, memory_order_release);
     memcpy(bytes, &t, sizeof t);
     return true;
 }
@@ -299,11 +333,11 @@ bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char bytes[GM_LANE
 
 struct gm_lane_in {
     meeting with;
-    memory m;
+    memory m, next; /* what tickets are for; what they will be for */
     /* The slot that is held. */
     slot *held; /* NULL: none */
     size_t index;
-    uint64_t next, count; /* of its places */
+    uint64_t at, count; /* of its places */
 };
 
 gm_lane_in *gm_lane_in_new(int fd) {
@@ -320,6 +354,7 @@ void gm_lane_in_free(gm_lane_in *i) {
     gm_lane_give_back(i);
     part(&i->with);
     unmap(&i->m);
+    unmap(&i->next);
     free(i);
 }
 
@@ -342,7 +377,7 @@ static int receive_letter(int from, letter *l) {
     int fd = -1;
     struct iovec content = {.iov_base = l, .iov_len = sizeof *l};
     struct msghdr message = {
-        .msg_iov = &content, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes};
+        .msg_iov = &content, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = CMSG_LEN(sizeof fd)};
     ssize_t got = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     const struct cmsghdr *head = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof fd))
@@ -354,11 +389,11 @@ static int receive_letter(int from, letter *l) {
 static bool adopt(gm_lane_in *i, int fd, const letter *l) {
     struct stat st;
     if (l->slot_bytes < SLOT_MIN || l->slot_bytes > SLOT_MAX || l->slot_bytes % GM_ALIGN != 0) return false;
-    if ((fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK) == 0 || fstat(fd, &st) != 0 ||
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 ||
         (uint64_t)st.st_size < memory_bytes((size_t)l->slot_bytes))
         return false;
-    unmap(&i->m);
-    return map(&i->m, fd, l);
+    return map(&i->next, fd, l);
 }
 
 /* The next letter of the writer, or of one that came after it; -1 if there is none. */
@@ -368,16 +403,25 @@ static int next_letter(gm_lane_in *i, letter *l) {
     return fd;
 }
 
-/* Writers follow each other in a pipe, and so do the lanes of a writer whose records grow. */
-static int find_lane(gm_lane_in *i, uint64_t lane, gm_error *e) {
+/* Writers follow each other in a pipe, and so do the lanes of a writer whose records grow: tickets for the old memory
+ * may come after the letter, but none after the first for the new one. */
+void gm_lane_look(gm_lane_in *i) {
     letter l;
-    while (!i->m.base || i->m.lane != lane) {
-        int fd = next_letter(i, &l);
-        if (fd < 0) return gm_fail(e, "it lies in shared memory that was handed to another reader");
-        bool adopted = adopt(i, fd, &l);
-        close_if_open(&fd);
-        if (!adopted) return gm_fail(e, "it lies in shared memory that cannot be taken over");
+    int fd = i->next.base ? -1 : next_letter(i, &l);
+    if (fd >= 0 && (!adopt(i, fd, &l) || send(i->with.connection, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)) {
+        unmap(&i->next);
+        close_if_open(&i->with.connection); /* which tells the writer */
     }
+    close_if_open(&fd);
+}
+
+static int find_lane(gm_lane_in *i, uint64_t lane, gm_error *e) {
+    if (i->m.base && i->m.lane == lane) return 0;
+    if (!i->next.base || i->next.lane != lane)
+        return gm_fail(e, "it lies in shared memory that was handed to another reader");
+    unmap(&i->m);
+    i->m = i->next;
+    i->next = (memory){0};
     return 0;
 }
 
@@ -388,30 +432,31 @@ int gm_lane_open(gm_lane_in *i, const unsigned char *bytes, uint64_t *total, gm_
     if (t.slot >= SLOTS) return gm_fail(e, "a ticket for slot %u of %d", t.slot, SLOTS);
     i->held = slot_at(&i->m, t.slot);
     i->index = t.slot;
-    i->next = 0;
-    i->count = i->held->count;
-    *total = i->held->total;
+    i->at = 0;
+    /* The other end can write there at any time: what is checked is read once. */
+    const volatile slot *head = i->held;
+    i->count = head->count;
+    *total = head->total;
     if (i->count <= (i->m.slot_bytes - sizeof(slot)) / sizeof(place) && *total <= i->m.slot_bytes) return 0;
     return gm_fail(e, "its shared memory is damaged");
 }
 
-/* The other end can write there at any time: each place is read once, then checked. */
 static place next_place(const gm_lane_in *i) {
-    const volatile place *at = &i->held->places[i->next];
+    const volatile place *at = &i->held->places[i->at];
     return (place){.offset = at->offset, .length = at->length};
 }
 
 size_t gm_lane_peek(const gm_lane_in *i) {
-    return i->next < i->count ? (size_t)next_place(i).length : 0;
+    return i->at < i->count ? (size_t)next_place(i).length : 0;
 }
 
 int gm_lane_piece(gm_lane_in *i, unsigned char **bytes, size_t *n, gm_error *e) {
-    if (i->next == i->count) return gm_fail(e, "its content is shorter than declared");
+    if (i->at == i->count) return gm_fail(e, "its content is shorter than declared");
     place p = next_place(i);
     if (p.offset % GM_ALIGN != 0 || p.length == 0 || p.offset > i->m.slot_bytes ||
         p.length > i->m.slot_bytes - p.offset)
         return gm_fail(e, "its shared memory is damaged");
-    i->next++;
+    i->at++;
     *bytes = (unsigned char *)i->held + p.offset;
     *n = (size_t)p.length;
     return 0;

@@ -6,8 +6,10 @@
  *      so that whoever comes last finds who came first. Only who reads and writes records itself does: cat, tee or a
  *      filter in another language never will.
  *   2. The writer with a large record makes sealed memory of a few slots (memfd_create(2)) and sends its descriptor.
- *   3. It copies the record's content into a free slot. Through the pipe goes, in the record's place, a ticket.
- *   4. The reader reads the content where it lies; tensors stay there. It gives the slot back when it goes on to what
+ *   3. The reader that meets a large record in the pipe looks for such memory, maps it and answers.
+ *   4. From then on the writer copies the content of large records into free slots. Through the pipe goes, in such a
+ *      record's place, a ticket.
+ *   5. The reader reads the content where it lies; tensors stay there. It gives the slot back when it goes on to what
  *      follows.
  *
  * So order, waiting, the end of the stream and a broken pipe are still the pipe's. Both ends are processes of one user
@@ -43,6 +45,8 @@ typedef struct gm_lane_in gm_lane_in;
 
 /* As gm_lane_out_new. */
 gm_lane_in *gm_lane_in_new(int fd);
+/* Takes over the memory that the writer may have sent. For when a large record comes through the pipe. */
+void gm_lane_look(gm_lane_in *i);
 void gm_lane_in_free(gm_lane_in *i);
 
 bool gm_lane_is_ticket(const unsigned char *bytes, size_t n);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TICKET 16
@@ -44,13 +45,6 @@ static void open_reader(lane *l) {
 static lane pipe_only(void) {
     lane l = {.in = gm_record_new(&e), .out = gm_record_new(&e)};
     if (!l.in || !l.out || pipe(l.ends) != 0) exit(1);
-    return l;
-}
-
-static lane both_ends(void) {
-    lane l = pipe_only();
-    open_writer(&l);
-    open_reader(&l);
     return l;
 }
 
@@ -113,6 +107,21 @@ static void take(lane *l, size_t count, bool lent) {
     l->taken++;
 }
 
+/* The first large record goes through the pipe: with it, memory is offered and taken over. */
+static void introduce(lane *l, size_t count) {
+    put(l, count);
+    CHECK(waiting(l) > TICKET);
+    take(l, count, false);
+}
+
+static lane both_ends(void) {
+    lane l = pipe_only();
+    open_writer(&l);
+    open_reader(&l);
+    introduce(&l, LARGE);
+    return l;
+}
+
 static void finish(lane *l) {
     CHECK(gm_writer_finish(l->w, &e) == 0);
     close(l->ends[1]);
@@ -129,6 +138,7 @@ static void test_ticket(void) {
         if (reader_first) open_reader(&l);
         open_writer(&l);
         if (!reader_first) open_reader(&l);
+        introduce(&l, LARGE);
         for (int i = 0; i < 5; i++) {
             put(&l, LARGE);
             CHECK(waiting(&l) == TICKET);
@@ -171,30 +181,67 @@ static void test_full_slots(void) {
     CHECK(waiting(&l) == 2 * TICKET);
     put(&l, LARGE); /* no slot is free: after a while, through the pipe */
     CHECK(waiting(&l) > 3 * TICKET + (int)(LARGE * sizeof(float)));
+    put(&l, LARGE); /* and now at once */
     take(&l, LARGE, true);
     take(&l, LARGE, true);
     put(&l, LARGE); /* the first slot was given back */
+    take(&l, LARGE, false);
     take(&l, LARGE, false);
     take(&l, LARGE, true);
     finish(&l);
 }
 
+/* The writer does not wait for long, and only once, where the reader does not come. */
+static void test_waiting(void) {
+    lane l = both_ends();
+    struct timespec before, after;
+    for (int i = 0; i < 2; i++) put(&l, 2000);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    for (int i = 0; i < 20; i++) put(&l, 2000);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    double took = (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
+    CHECK(took > 0.009 && took < 0.1);
+    for (int i = 0; i < 22; i++) take(&l, 2000, i < 2);
+    finish(&l);
+}
+
 static void test_sizes(void) {
     lane l = both_ends();
-    const size_t counts[] = {LARGE, 3 * LARGE, 90 * LARGE, LARGE, 50 * LARGE};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        put(&l, counts[i]);
+    for (size_t count = LARGE / 10; count <= LARGE; count *= 3) {
+        put(&l, count);
         CHECK(waiting(&l) == TICKET);
-        take(&l, counts[i], true);
+        take(&l, count, true);
     }
+    introduce(&l, 2 * LARGE);
+    put(&l, 2 * LARGE);
+    CHECK(waiting(&l) == TICKET);
+    take(&l, 2 * LARGE, true);
     finish(&l);
-    l = both_ends();
-    put(&l, LARGE);
-    put(&l, 30 * LARGE); /* the old memory is still to be read */
-    CHECK(waiting(&l) == 2 * TICKET);
-    take(&l, LARGE, true);
-    take(&l, 30 * LARGE, true);
-    finish(&l);
+}
+
+/* Tickets for the old memory come before and behind the record with which the new one is taken over; which it is not
+ * while no ticket for the old one came, for they may both be in the pipe. */
+static void test_growth(void) {
+    for (int used = 0; used < 2; used++) {
+        lane l = both_ends();
+        for (int i = 0; i < used; i++) {
+            put(&l, LARGE);
+            take(&l, LARGE, true);
+        }
+        put(&l, 2 * LARGE); /* offers */
+        put(&l, LARGE);
+        take(&l, 2 * LARGE, false);
+        put(&l, 2 * LARGE);
+        take(&l, LARGE, true);
+        take(&l, 2 * LARGE, used);
+        for (int i = 0; i < 3; i++) {
+            put(&l, 2 * LARGE);
+            take(&l, 2 * LARGE, true);
+            put(&l, LARGE);
+            take(&l, LARGE, true);
+        }
+        finish(&l);
+    }
 }
 
 /* More than a slot may have. A second process, for no pipe holds it. */
@@ -220,7 +267,8 @@ static void test_foreign_reader(void) {
     CHECK(waiting(&l) > (int)(LARGE * sizeof(float)));
     open_reader(&l);
     take(&l, LARGE, false);
-    put(&l, LARGE); /* it is known now */
+    introduce(&l, LARGE); /* it is there now */
+    put(&l, LARGE);
     CHECK(waiting(&l) == TICKET);
     take(&l, LARGE, true);
     finish(&l);
@@ -229,8 +277,7 @@ static void test_foreign_reader(void) {
 static void test_forbidden(void) {
     CHECK(setenv("GM_LANES", "0", 1) == 0);
     lane l = both_ends();
-    put(&l, LARGE);
-    take(&l, LARGE, false);
+    introduce(&l, LARGE);
     finish(&l);
     CHECK(setenv("GM_LANES", "no", 1) == 0);
     CHECK(!gm_writer_new(1, "out", GM_LEVEL_STORE, &e) && e.usage);
@@ -244,18 +291,42 @@ static void test_forbidden(void) {
     CHECK(unsetenv("GM_LANES") == 0);
 }
 
+/* One end cannot have the memory, or its descriptor: all goes through the pipe. */
 static void test_no_memory(void) {
+    const int kinds[] = {RLIMIT_FSIZE, RLIMIT_NOFILE};
+    for (int side = 0; side < 2; side++) {
+        struct rlimit before, small;
+        CHECK(getrlimit(kinds[side], &before) == 0);
+        lane l = pipe_only();
+        open_writer(&l);
+        open_reader(&l);
+        small = before;
+        small.rlim_cur = side == 0 ? 4096 : (rlim_t)l.ends[1] + 1;
+        if (side == 1) put(&l, LARGE);
+        CHECK(setrlimit(kinds[side], &small) == 0);
+        if (side == 0) put(&l, LARGE);
+        take(&l, LARGE, false);
+        CHECK(setrlimit(kinds[side], &before) == 0);
+        for (int i = 0; i < 3; i++) introduce(&l, LARGE);
+        finish(&l);
+    }
+}
+
+/* Descriptors are scarce: none is taken for a lane. */
+static void test_no_descriptors(void) {
     struct rlimit before, small;
-    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     small = before;
-    small.rlim_cur = 4096;
-    lane l = both_ends();
-    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
-    put(&l, LARGE);
-    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
-    take(&l, LARGE, false);
-    put(&l, LARGE);
-    take(&l, LARGE, true);
+    lane l = pipe_only();
+    small.rlim_cur = (rlim_t)(l.ends[1] + 3);
+    CHECK(setrlimit(RLIMIT_NOFILE, &small) == 0);
+    open_writer(&l);
+    open_reader(&l);
+    int free_one = dup(0);
+    CHECK(free_one == l.ends[1] + 1);
+    close(free_one);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    for (int i = 0; i < 3; i++) introduce(&l, LARGE);
     finish(&l);
 }
 
@@ -276,6 +347,7 @@ static void test_next_reader(void) {
     take(&l, LARGE, true);
     gm_reader_free(l.r);
     open_reader(&l);
+    introduce(&l, LARGE);
     put(&l, LARGE);
     CHECK(waiting(&l) == TICKET);
     take(&l, LARGE, true);
@@ -285,6 +357,7 @@ static void test_next_reader(void) {
     CHECK(waiting(&l) > TICKET);
     open_reader(&l);
     take(&l, LARGE, false);
+    introduce(&l, LARGE);
     /* What was for a reader that ended is no record for the next one. */
     put(&l, LARGE);
     CHECK(waiting(&l) == TICKET);
@@ -295,6 +368,18 @@ static void test_next_reader(void) {
     close_all(&l);
 }
 
+/* A reader that has what it wanted, and lives on, is in nobody's way. */
+static void test_idle_reader(void) {
+    lane l = pipe_only();
+    open_reader(&l);
+    gm_reader *idle = l.r;
+    open_reader(&l);
+    open_writer(&l);
+    for (int i = 0; i < 3; i++) introduce(&l, LARGE);
+    gm_reader_free(idle);
+    finish(&l);
+}
+
 static void test_next_writer(void) {
     lane l = both_ends();
     for (int i = 0; i < 3; i++) {
@@ -303,33 +388,38 @@ static void test_next_writer(void) {
         gm_writer_free(l.w);
         open_writer(&l);
     }
-    put(&l, 2 * LARGE);
-    for (int i = 0; i < 3; i++) take(&l, LARGE, true);
-    take(&l, 2 * LARGE, true);
+    take(&l, LARGE, true);
+    take(&l, LARGE, false);
+    take(&l, LARGE, false);
+    introduce(&l, LARGE);
+    put(&l, LARGE);
+    take(&l, LARGE, true);
     finish(&l);
 }
 
 /* A writer that is killed: what it handed over whole is a record, and then the stream is cut. */
 static void test_killed_writer(void) {
-    lane l = pipe_only();
-    open_reader(&l);
+    lane l = both_ends();
     pid_t child = fork();
     if (child == 0) {
-        open_writer(&l);
         put(&l, LARGE);
         _exit(check_failed);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child && status == 0);
+    gm_writer_free(l.w);
+    l.w = NULL;
     close(l.ends[1]);
     l.ends[1] = -1;
     take(&l, LARGE, true);
     CHECK(gm_reader_next(l.r, l.in, &e) == -1);
-    CHECK_TEXT(e.text, "in: stream cut off after record 0 (no end record)");
+    CHECK_TEXT(e.text, "in: stream cut off after record 1 (no end record)");
     close_all(&l);
 }
 
 /* ---- writers that lie ---- */
+
+typedef enum memory_kind { SEALED, UNSEALED, A_FILE, NOTHING } memory_kind;
 
 typedef struct forged {
     size_t bytes;            /* of the memory */
@@ -337,8 +427,8 @@ typedef struct forged {
     uint32_t slot;           /* as the ticket says */
     uint64_t total, count;   /* as the slot says */
     uint64_t offset, length; /* of its piece */
-    bool unsealed, without;  /* no seals; no descriptor */
-    const char *said;
+    memory_kind what;
+    const char *said; /* NULL: it is not taken over, and the ticket is for somebody else */
 } forged;
 
 static int call_reader(const lane *l) {
@@ -374,35 +464,44 @@ static void send_memory(int to, int fd, uint64_t slot_bytes, bool without) {
 static void test_forged(void) {
     enum { SLOT = 65536, ALL = 4096 + 2 * SLOT };
     static const forged all[] = {
-        {ALL, SLOT, 0, 3, 1, 64, 3, false, false, "byte c1 begins nothing in msgpack"},
-        {ALL, SLOT, 2, 3, 1, 64, 3, false, false, "a ticket for slot 2 of 2"},
-        {ALL, SLOT, 0, 3, 1, 65, 3, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, SLOT, 3, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, 64, SLOT, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, 64, UINT64_MAX, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, UINT64_MAX - 63, 64, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, 64, 0, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, SLOT / 16, 64, 3, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, SLOT + 1, 1, 64, 3, false, false, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 0, 64, 3, false, false, "its content is shorter than declared"},
-        {ALL, SLOT, 0, 3, 1, 64, 3, true, false, "shared memory that cannot be taken over"},
-        {ALL - 1, SLOT, 0, 3, 1, 64, 3, false, false, "shared memory that cannot be taken over"},
-        {ALL, SLOT / 2, 0, 3, 1, 64, 3, false, false, "shared memory that cannot be taken over"},
-        {ALL, SLOT + 1, 0, 3, 1, 64, 3, false, false, "shared memory that cannot be taken over"},
-        {ALL, UINT64_MAX / 2 - 63, 0, 3, 1, 64, 3, false, false, "shared memory that cannot be taken over"},
-        {ALL, SLOT, 0, 3, 1, 64, 3, false, true, "shared memory that was handed to another reader"},
+        {ALL, SLOT, 0, 3, 1, 64, 3, SEALED, "byte c1 begins nothing in msgpack"},
+        {ALL, SLOT, 2, 3, 1, 64, 3, SEALED, "a ticket for slot 2 of 2"},
+        {ALL, SLOT, 0, 3, 1, 65, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, 1, SLOT, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, 1, 64, SLOT, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, 1, 64, UINT64_MAX, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, 1, UINT64_MAX - 63, 64, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, 1, 64, 0, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, SLOT / 16, 64, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT + 1, 1, 64, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, 3, 0, 64, 3, SEALED, "its content is shorter than declared"},
+        {ALL, SLOT, 0, 3, 1, 64, 3, UNSEALED, NULL},
+        {ALL - 1, SLOT, 0, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, SLOT / 2, 0, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, SLOT + 1, 0, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, UINT64_MAX / 2 - 63, 0, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, SLOT, 0, 3, 1, 64, 3, NOTHING, NULL},
+        {ALL, SLOT, 0, 3, 1, 64, 3, A_FILE, NULL},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const forged *f = &all[i];
         lane l = pipe_only();
         open_reader(&l);
-        int memory = memfd_create("forged", MFD_ALLOW_SEALING), socket = call_reader(&l);
+        FILE *file = tmpfile();
+        int memory = f->what == A_FILE ? fileno(file) : memfd_create("forged", MFD_ALLOW_SEALING);
+        int socket = call_reader(&l);
         CHECK(ftruncate(memory, (off_t)f->bytes) == 0);
         uint64_t head[4] = {f->total, f->count, f->offset, f->length};
         CHECK(pwrite(memory, head, sizeof head, 4096) == (ssize_t)sizeof head);
         CHECK(pwrite(memory, "\xC1\xC1\xC1", 3, 4096 + 64) == 3); /* never used in msgpack */
-        CHECK(f->unsealed || fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
-        send_memory(socket, memory, f->slot_bytes, f->without);
+        CHECK(f->what != SEALED || fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+        send_memory(socket, memory, f->slot_bytes, f->what == NOTHING);
+        CHECK(setenv("GM_LANES", "0", 1) == 0);
+        open_writer(&l);
+        CHECK(unsetenv("GM_LANES") == 0);
+        introduce(&l, LARGE);
+        char answer;
+        CHECK((recv(socket, &answer, 1, MSG_DONTWAIT) == 1) == (f->said != NULL));
         struct {
             char magic[4];
             uint32_t slot;
@@ -410,8 +509,10 @@ static void test_forged(void) {
         } ticket = {{'g', 'm', 'l', 'n'}, f->slot, 7};
         CHECK(write(l.ends[1], &ticket, sizeof ticket) == TICKET);
         CHECK(gm_reader_next(l.r, l.in, &e) == -1);
-        if (!strstr(e.text, f->said)) CHECK_TEXT(e.text, f->said);
-        close(memory);
+        const char *said = f->said ? f->said : "shared memory that was handed to another reader";
+        if (!strstr(e.text, said)) CHECK_TEXT(e.text, said);
+        if (f->what != A_FILE) close(memory);
+        fclose(file);
         close(socket);
         close_all(&l);
     }
@@ -434,13 +535,17 @@ int main(void) {
     RUN(test_ticket);
     RUN(test_lent_tensors);
     RUN(test_full_slots);
+    RUN(test_waiting);
     RUN(test_sizes);
+    RUN(test_growth);
     RUN(test_too_large);
     RUN(test_foreign_reader);
     RUN(test_forbidden);
     RUN(test_no_memory);
+    RUN(test_no_descriptors);
     RUN(test_compressed);
     RUN(test_next_reader);
+    RUN(test_idle_reader);
     RUN(test_next_writer);
     RUN(test_killed_writer);
     RUN(test_forged);
