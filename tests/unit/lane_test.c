@@ -98,11 +98,11 @@ static void take(lane *l, size_t count, bool lent) {
     const int32_t *y = gm_record_labels(l->in, "y", &e);
     CHECK(x && y && l->in->rows == count && columns == 1 && l->in->tensor_count == 3);
     CHECK((uintptr_t)x % GM_ALIGN == 0);
-    for (size_t i = 0; x && y && i < count; i++)
-        if (x[i] != (float)(i % 1000) + (float)l->taken || y[i] != (int32_t)(i % 7)) {
-            CHECK(!"another number");
-            break;
-        }
+    size_t same = 0;
+    while (x && y && same < count && x[same] == (float)(same % 1000) + (float)l->taken &&
+           y[same] == (int32_t)(same % 7))
+        same++;
+    CHECK(same == count);
     CHECK(is_lent(l->in, "x") == lent && !is_lent(l->in, "y") && !is_lent(l->in, "few"));
     l->taken++;
 }
@@ -293,7 +293,7 @@ static void test_forbidden(void) {
 
 /* One end cannot have the memory, or its descriptor: all goes through the pipe. */
 static void test_no_memory(void) {
-    const int kinds[] = {RLIMIT_FSIZE, RLIMIT_NOFILE};
+    const __rlimit_resource_t kinds[] = {RLIMIT_FSIZE, RLIMIT_NOFILE};
     for (int side = 0; side < 2; side++) {
         struct rlimit before, small;
         CHECK(getrlimit(kinds[side], &before) == 0);
@@ -318,7 +318,7 @@ static void test_no_descriptors(void) {
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     small = before;
     lane l = pipe_only();
-    small.rlim_cur = (rlim_t)(l.ends[1] + 3);
+    small.rlim_cur = (rlim_t)l.ends[1] + 3;
     CHECK(setrlimit(RLIMIT_NOFILE, &small) == 0);
     open_writer(&l);
     open_reader(&l);
