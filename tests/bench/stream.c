@@ -1,6 +1,6 @@
 /* stream.c: how fast records go from one process to another.
  *
- * usage: stream put MEGABYTES | stream take     records of one tensor, float32 noise, checksums on
+ * usage: stream put MEGABYTES | stream take     records of one tensor, float32 noise (GM_LANES=0: as frames)
  *        stream write MEGABYTES | stream read   the same bytes without records: what the pipe alone can do
  *
  * `put` and `write` send records of 1 MiB; `take` and `read` print gigabytes per second, from the first byte that came
