@@ -15,7 +15,7 @@ typedef struct gm_named_tensor {
     char name[GM_NAME_MAX + 1];
     gm_tensor tensor;
     size_t capacity; /* bytes behind tensor.data */
-    bool lent;       /* they are a reader's, not the record's */
+    bool lent;       /* they are a reader's, not the record's: floats */
 } gm_named_tensor;
 
 typedef struct gm_scalar {

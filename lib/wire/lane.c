@@ -177,7 +177,7 @@ static bool answer(meeting *m) {
 struct gm_lane_out {
     meeting with;
     memory m, offered; /* what the reader has mapped; what it may be mapping */
-    bool hopeless;     /* there is no memory to offer */
+    bool hopeless;     /* there is no memory to offer, or no way to */
     bool waited;       /* in vain, when so many slots had been given back: */
     uint32_t waited_at;
 };
@@ -202,14 +202,15 @@ void gm_lane_out_free(gm_lane_out *o) {
 /* Hears whether the reader took over what it was offered, and whether it is still there. */
 static bool hear(gm_lane_out *o) {
     char byte;
-    ssize_t got = recv(o->with.connection, &byte, 1, MSG_DONTWAIT);
-    if (got > 0) {
+    ssize_t got;
+    while ((got = recv(o->with.connection, &byte, 1, MSG_DONTWAIT)) > 0) {
+        if (!o->offered.base) return false; /* who was not asked is no reader */
         unmap(&o->m);
         o->m = o->offered;
         o->offered = (memory){0};
         o->waited = false;
     }
-    return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+    return got < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
 static bool has_reader(gm_lane_out *o) {
@@ -217,8 +218,15 @@ static bool has_reader(gm_lane_out *o) {
         unmap(&o->m);
         unmap(&o->offered);
         if (!answer(&o->with)) return false;
+        o->hopeless = false;
     }
     return true;
+}
+
+static bool allocate(int fd, size_t bytes) {
+    int status;
+    while ((status = fallocate(fd, 0, 0, (off_t)bytes)) != 0 && errno == EINTR) continue;
+    return status == 0;
 }
 
 /* Sealed, so that neither end can make the other one read where nothing is; its pages exist from the beginning. */
@@ -228,9 +236,7 @@ static int make_memory(size_t bytes) {
     int fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL) fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING); /* before Linux 6.3 */
     if (fd < 0) return -1;
-    if (fallocate(fd, 0, 0, (off_t)bytes) == 0 &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        return fd;
+    if (allocate(fd, bytes) && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) return fd;
     close(fd);
     return -1;
 }
@@ -371,18 +377,20 @@ bool gm_lane_is_ticket(const unsigned char *bytes, size_t n) {
     return n >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
 }
 
-/* One letter with its descriptor, or -1. */
-static int receive_letter(int from, letter *l) {
+/* One letter with its descriptor, or -1: there is none yet, or the connection is closed, as one is at its end, and one
+ * whose descriptor could not be had, which tells the writer. */
+static int receive_letter(meeting *from, letter *l) {
     control c = {.bytes = {0}};
     int fd = -1;
     struct iovec content = {.iov_base = l, .iov_len = sizeof *l};
     struct msghdr message = {
         .msg_iov = &content, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = CMSG_LEN(sizeof fd)};
-    ssize_t got = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t got = recvmsg(from->connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     const struct cmsghdr *head = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof fd))
         memcpy(&fd, CMSG_DATA(head), sizeof fd);
     if (got != (ssize_t)sizeof *l) close_if_open(&fd);
+    if (got >= 0 && fd < 0) close_if_open(&from->connection);
     return fd;
 }
 
@@ -399,15 +407,33 @@ static bool adopt(gm_lane_in *i, int fd, const letter *l) {
 /* The next letter of the writer, or of one that came after it; -1 if there is none. */
 static int next_letter(gm_lane_in *i, letter *l) {
     int fd = -1;
-    while ((i->with.connection < 0 || (fd = receive_letter(i->with.connection, l)) < 0) && answer(&i->with)) continue;
+    while ((i->with.connection < 0 || (fd = receive_letter(&i->with, l)) < 0) && answer(&i->with)) continue;
     return fd;
+}
+
+/* Whether there are no tickets for the old memory any more: none waits, and the writer, which has sent another letter
+ * or is gone, makes no new ones. */
+static bool is_over(const gm_lane_in *i) {
+    char byte;
+    if (i->with.connection >= 0 && recv(i->with.connection, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0) return false;
+    for (size_t k = 0; i->m.base && k < SLOTS; k++)
+        if (atomic_load_explicit(&board_of(&i->m)->taken[k], memory_order_acquire)) return false;
+    return true;
+}
+
+static void go_on(gm_lane_in *i) {
+    unmap(&i->m);
+    i->m = i->next;
+    i->next = (memory){0};
 }
 
 /* Writers follow each other in a pipe, and so do the lanes of a writer whose records grow: tickets for the old memory
  * may come after the letter, but none after the first for the new one. */
 void gm_lane_look(gm_lane_in *i) {
     letter l;
-    int fd = i->next.base ? -1 : next_letter(i, &l);
+    if (i->next.base && !is_over(i)) return;
+    if (i->next.base) go_on(i);
+    int fd = next_letter(i, &l);
     if (fd >= 0 && (!adopt(i, fd, &l) || send(i->with.connection, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)) {
         unmap(&i->next);
         close_if_open(&i->with.connection); /* which tells the writer */
@@ -419,9 +445,7 @@ static int find_lane(gm_lane_in *i, uint64_t lane, gm_error *e) {
     if (i->m.base && i->m.lane == lane) return 0;
     if (!i->next.base || i->next.lane != lane)
         return gm_fail(e, "it lies in shared memory that was handed to another reader");
-    unmap(&i->m);
-    i->m = i->next;
-    i->next = (memory){0};
+    go_on(i);
     return 0;
 }
 

@@ -13,8 +13,8 @@
  *      follows.
  *
  * So order, waiting, the end of the stream and a broken pipe are still the pipe's. Both ends are processes of one user
- * (SO_PEERCRED), and know each other before they are confined (gm_confine), which forbids to call others. Whatever
- * cannot be done sends the record through the pipe: no lane is ever an error of a writer.
+ * (SO_PEERCRED), and those that are opened before gm_confine call each other: a confined process can only be called.
+ * Whatever cannot be done sends the record through the pipe: no lane is ever an error of a writer.
  */
 #ifndef GM_LANE_H
 #define GM_LANE_H

@@ -136,7 +136,7 @@ static int find_place(const gm_record *r, const char *name, size_t *index, gm_er
 static int make_room(gm_record *r, size_t index, const char *name, size_t bytes, gm_error *e) {
     gm_named_tensor *named = &r->tensors[index];
     size_t capacity;
-    if (index < r->tensor_count && named->capacity >= bytes) return 0;
+    if (index < r->tensor_count && named->capacity >= bytes && !named->lent) return 0;
     void *data = take_memory(r, bytes, &capacity, e);
     if (!data) return gm_fail_within(e, "tensor '%s': ", name);
     if (index < r->tensor_count) {

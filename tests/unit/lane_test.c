@@ -158,10 +158,8 @@ static void test_lent_tensors(void) {
         put(&l, LARGE);
         take(&l, LARGE, true);
         float *x = gm_record_put_matrix(l.in, "x", LARGE / 2, 1, &e);
-        CHECK(x && is_lent(l.in, "x")); /* there was room */
-        x = gm_record_put_matrix(l.in, "x", LARGE, 4, &e);
-        CHECK(x && !is_lent(l.in, "x"));
-        if (x) memset(x, 0, LARGE * 4 * sizeof *x);
+        CHECK(x && !is_lent(l.in, "x")); /* though there was room */
+        if (x) memset(x, 0, LARGE / 2 * sizeof *x);
         put(&l, LARGE);
         take(&l, LARGE, true);
         CHECK(gm_record_rename(l.in, "x", "z", &e) == 0 && is_lent(l.in, "z"));
@@ -200,7 +198,7 @@ static void test_waiting(void) {
     for (int i = 0; i < 20; i++) put(&l, 2000);
     clock_gettime(CLOCK_MONOTONIC, &after);
     double took = (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
-    CHECK(took > 0.009 && took < 0.1);
+    CHECK(took > 0.009 && took < 0.19); /* 20 times would be 0.2 s */
     for (int i = 0; i < 22; i++) take(&l, 2000, i < 2);
     finish(&l);
 }
@@ -219,8 +217,7 @@ static void test_sizes(void) {
     finish(&l);
 }
 
-/* Tickets for the old memory come before and behind the record with which the new one is taken over; which it is not
- * while no ticket for the old one came, for they may both be in the pipe. */
+/* Tickets for the old memory come before and behind the record with which the new one is taken over. */
 static void test_growth(void) {
     for (int used = 0; used < 2; used++) {
         lane l = both_ends();
@@ -233,7 +230,7 @@ static void test_growth(void) {
         take(&l, 2 * LARGE, false);
         put(&l, 2 * LARGE);
         take(&l, LARGE, true);
-        take(&l, 2 * LARGE, used);
+        take(&l, 2 * LARGE, true);
         for (int i = 0; i < 3; i++) {
             put(&l, 2 * LARGE);
             take(&l, 2 * LARGE, true);
@@ -242,6 +239,12 @@ static void test_growth(void) {
         }
         finish(&l);
     }
+    lane l = both_ends(); /* memory that is never used: all others are larger */
+    introduce(&l, 2 * LARGE);
+    put(&l, 2 * LARGE);
+    CHECK(waiting(&l) == TICKET);
+    take(&l, 2 * LARGE, true);
+    finish(&l);
 }
 
 /* More than a slot may have. A second process, for no pipe holds it. */
@@ -343,6 +346,9 @@ static void test_compressed(void) {
 
 static void test_next_reader(void) {
     lane l = both_ends();
+    gm_reader_free(l.r); /* it has answered, which nobody heard yet */
+    open_reader(&l);
+    introduce(&l, LARGE);
     put(&l, LARGE);
     take(&l, LARGE, true);
     gm_reader_free(l.r);
@@ -391,6 +397,10 @@ static void test_next_writer(void) {
     take(&l, LARGE, true);
     take(&l, LARGE, false);
     take(&l, LARGE, false);
+    /* a writer that has ended before it used what it was answered */
+    CHECK(gm_writer_finish(l.w, &e) == 0);
+    gm_writer_free(l.w);
+    open_writer(&l);
     introduce(&l, LARGE);
     put(&l, LARGE);
     take(&l, LARGE, true);
