@@ -62,8 +62,10 @@ gm_run_killed() {
         setsid "$@" &>/dev/null &
         pid=$!
         if [ "$kills" -lt 5 ]; then
-            while kill -0 "$pid" 2>/dev/null && [ "$(gm-show --step "$model")" -lt "$until" ]; do sleep "0.0$((RANDOM % 10))"; done
-            kill -KILL -- "-$pid" 2>/dev/null && kills=$((kills + 1))
+            while kill -0 "$pid" 2>/dev/null && [ "$(gm-show --step "$model")" -lt "$until" ]; do sleep "0.00$((RANDOM % 10))"; done
+            kill -KILL -- "-$pid" 2>/dev/null || true
+            wait "$pid" || true
+            [ "$(gm-show --step "$model")" -ge "$steps" ] || kills=$((kills + 1))
         fi
         wait "$pid" || true
     done
