@@ -333,6 +333,15 @@ static int decompress_some(gm_source *s, ZSTD_outBuffer *out, gm_error *e) {
     return 0;
 }
 
+/* Puts the next piece of a record in shared memory at s->at. */
+static int next_piece(gm_source *s, unsigned char **piece, gm_error *e) {
+    size_t n;
+    if (gm_lane_piece(s->lane, piece, &n, e) != 0) return -1;
+    s->at = *piece;
+    s->limit = s->at + n;
+    return 0;
+}
+
 /* Puts some content at s->at, where there is none. */
 static int refill(gm_source *s, gm_error *e) {
     if (s->framing == GM_FRAME_MEMORY) return fail_cut(s, e);
@@ -345,12 +354,8 @@ static int refill(gm_source *s, gm_error *e) {
         return 0;
     }
     if (s->framing == GM_FRAME_LANE) {
-        unsigned char *bytes;
-        size_t length;
-        if (gm_lane_piece(s->lane, &bytes, &length, e) != 0) return -1;
-        s->at = bytes;
-        s->limit = bytes + length;
-        return 0;
+        unsigned char *piece;
+        return next_piece(s, &piece, e);
     }
     if (s->framing == GM_FRAME_STORED && next_stored_block(s, e) != 0) return -1;
     if (require(s, 1, e) != 0) return -1;
@@ -416,12 +421,11 @@ int gm_source_read_slowly(gm_source *s, void *bytes, size_t n, gm_error *e) {
 
 int gm_source_borrow(gm_source *s, uint64_t n, void **bytes, gm_error *e) {
     unsigned char *piece;
-    size_t length;
     *bytes = NULL;
-    if (s->framing != GM_FRAME_LANE || s->at != s->limit || n == 0 || n > s->left || gm_lane_peek(s->lane) != n)
-        return 0;
-    if (gm_lane_piece(s->lane, &piece, &length, e) != 0) return -1;
-    if (length != n) return gm_fail(e, "its shared memory changes");
+    if (s->framing != GM_FRAME_LANE || s->at != s->limit || n == 0 || n > s->left) return 0;
+    if (next_piece(s, &piece, e) != 0) return -1;
+    if ((uint64_t)(s->limit - s->at) != n) return 0;
+    s->at = s->limit;
     s->left -= n;
     *bytes = piece;
     return 0;

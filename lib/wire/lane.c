@@ -465,18 +465,10 @@ int gm_lane_open(gm_lane_in *i, const unsigned char *bytes, uint64_t *total, gm_
     return gm_fail(e, "its shared memory is damaged");
 }
 
-static place next_place(const gm_lane_in *i) {
-    const volatile place *at = &i->held->places[i->at];
-    return (place){.offset = at->offset, .length = at->length};
-}
-
-size_t gm_lane_peek(const gm_lane_in *i) {
-    return i->at < i->count ? (size_t)next_place(i).length : 0;
-}
-
 int gm_lane_piece(gm_lane_in *i, unsigned char **bytes, size_t *n, gm_error *e) {
     if (i->at == i->count) return gm_fail(e, "its content is shorter than declared");
-    place p = next_place(i);
+    const volatile place *next = &i->held->places[i->at];
+    const place p = {.offset = next->offset, .length = next->length};
     if (p.offset % GM_ALIGN != 0 || p.length == 0 || p.offset > i->m.slot_bytes ||
         p.length > i->m.slot_bytes - p.offset)
         return gm_fail(e, "its shared memory is damaged");

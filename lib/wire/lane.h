@@ -45,9 +45,10 @@ typedef struct gm_lane_in gm_lane_in;
 
 /* As gm_lane_out_new. */
 gm_lane_in *gm_lane_in_new(int fd);
+void gm_lane_in_free(gm_lane_in *i);
+
 /* Takes over the memory that the writer may have sent. For when a large record comes through the pipe. */
 void gm_lane_look(gm_lane_in *i);
-void gm_lane_in_free(gm_lane_in *i);
 
 bool gm_lane_is_ticket(const unsigned char *bytes, size_t n);
 
@@ -56,9 +57,6 @@ GM_MUST_USE int gm_lane_open(gm_lane_in *i, const unsigned char *ticket, uint64_
 
 /* The next piece of that content, aligned to GM_ALIGN: `n` bytes, the caller's until gm_lane_give_back. */
 GM_MUST_USE int gm_lane_piece(gm_lane_in *i, unsigned char **bytes, size_t *n, gm_error *e);
-
-/* The length of that next piece, 0 if there is none. */
-size_t gm_lane_peek(const gm_lane_in *i);
 
 /* Gives the slot back, if one is held. */
 void gm_lane_give_back(gm_lane_in *i);

@@ -311,7 +311,13 @@ static void test_no_memory(void) {
         take(&l, LARGE, false);
         CHECK(setrlimit(kinds[side], &before) == 0);
         for (int i = 0; i < 3; i++) introduce(&l, LARGE);
-        finish(&l);
+        gm_reader_free(l.r); /* with the next one all is tried again */
+        open_reader(&l);
+        introduce(&l, LARGE);
+        put(&l, LARGE);
+        CHECK(waiting(&l) == TICKET);
+        take(&l, LARGE, true);
+        close_all(&l);
     }
 }
 
