@@ -25,6 +25,9 @@ typedef struct piece {
 } piece;
 #define PIECE ((size_t)16384)
 
+/* Models of this many parameters have more numbers to update than caches hold (7 arrays of 2 MB with Adam). */
+#define AWAY ((size_t)1 << 19)
+
 typedef struct step {
     const char *path, *schedule_text;
     gm_list checkpoint_texts;
@@ -293,7 +296,8 @@ static bool update_piece(const updating *u, const piece *part) {
         new_state[i] = u->slot + (1 + i) * block + at;
     }
     uint64_t t = u->view.updates + 1;
-    bool finite = gm_optim_update(optim, t, part->count, gradient, u->view.params + at, state, w, new_state);
+    bool finite =
+        gm_optim_update(optim, t, part->count, block >= AWAY, gradient, u->view.params + at, state, w, new_state);
     float limit = (float)u->s->clip_weights;
     for (size_t i = 0; limit > 0 && i < part->count; i++) w[i] = w[i] > limit ? limit : w[i] < -limit ? -limit : w[i];
     if (gm_optim_averages(optim)) gm_optim_average(optim, t, part->count, w, state[moments], new_state[moments]);

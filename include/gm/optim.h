@@ -42,8 +42,9 @@ char gm_optim_block_letter(const gm_optim *o, size_t i);
  *   adam      m' = beta1 m + (1 - beta1) g;  v' = beta2 v + (1 - beta2) g^2;
  *             w' = w - lr sqrt(1 - beta2^t) / (1 - beta1^t) m' / (sqrt(v') + eps sqrt(1 - beta2^t))   Kingma, Ba 2015,
  * algorithm 1
- * state[i] and new_state[i] are the moments in order. Arrays do not alias. False if a new number is not finite. */
-bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
+ * state[i] and new_state[i] are the moments in order. Arrays do not alias. `away` is a hint that gives the same bits:
+ * all that is updated in one step does not fit into the caches. False if a new number is not finite. */
+bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, bool away, const float *gradient, const float *params,
                      const float *const *state, float *new_params, float *const *new_state);
 
 /* Behind update number t, with average: new_average = average + (params - average) / (t - o->average + 1), or params up

@@ -41,4 +41,9 @@ GM_INLINE float gm_from_bits(uint32_t bits) {
     return x;
 }
 
+/* 1 for what is infinite or no number, else 0: loops gather it by |. */
+GM_INLINE uint32_t gm_not_finite(float x) {
+    return (gm_bits(x) & 0x7f800000u) == 0x7f800000u;
+}
+
 #endif

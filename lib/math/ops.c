@@ -219,10 +219,6 @@ GM_CLONES double gm_sum_absolute(size_t n, const float *x) {
     return lanes_sum(lane);
 }
 
-GM_INLINE uint32_t not_finite(float x) {
-    return (gm_bits(x) & 0x7f800000u) == 0x7f800000u;
-}
-
 double gm_power(double base, uint64_t n) {
     double result = 1;
     for (; n > 0 && result > 0 && result < 1e60; n >>= 1) {
@@ -237,10 +233,10 @@ GM_CLONES size_t gm_first_not_finite(size_t n, const float *x) {
     size_t start = 0;
     for (; start + BLOCK <= n; start += BLOCK) {
         uint32_t found = 0;
-        for (size_t j = 0; j < BLOCK; j++) found |= not_finite(x[start + j]);
+        for (size_t j = 0; j < BLOCK; j++) found |= gm_not_finite(x[start + j]);
         if (found) break;
     }
-    while (start < n && !not_finite(x[start])) start++;
+    while (start < n && !gm_not_finite(x[start])) start++;
     return start;
 }
 

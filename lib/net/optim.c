@@ -6,8 +6,13 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 /* ---- texts ---- */
 
@@ -171,16 +176,12 @@ char gm_optim_block_letter(const gm_optim *o, size_t i) {
 
 /* ---- updates: one loop for each kind, formulas in optim.h. Each returns 0 if all that it wrote is finite. ---- */
 
-GM_INLINE uint32_t not_finite(float x) {
-    return (gm_bits(x) & 0x7f800000u) == 0x7f800000u;
-}
-
 GM_CLONES static uint32_t update_sgd(size_t n, float lr, const float *restrict g, const float *restrict w,
                                      float *restrict new_w) {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         new_w[i] = w[i] - lr * g[i];
-        bad |= not_finite(new_w[i]);
+        bad |= gm_not_finite(new_w[i]);
     }
     return bad;
 }
@@ -193,7 +194,7 @@ GM_CLONES static uint32_t update_momentum(size_t n, float lr, float momentum, co
         float mi = momentum * m[i] + g[i];
         new_m[i] = mi;
         new_w[i] = w[i] - lr * mi;
-        bad |= not_finite(mi) | not_finite(new_w[i]);
+        bad |= gm_not_finite(mi) | gm_not_finite(new_w[i]);
     }
     return bad;
 }
@@ -206,7 +207,7 @@ GM_CLONES static uint32_t update_nesterov(size_t n, float lr, float momentum, co
         float mi = momentum * m[i] + g[i];
         new_m[i] = mi;
         new_w[i] = w[i] - lr * (g[i] + momentum * mi);
-        bad |= not_finite(mi) | not_finite(new_w[i]);
+        bad |= gm_not_finite(mi) | gm_not_finite(new_w[i]);
     }
     return bad;
 }
@@ -219,7 +220,7 @@ GM_CLONES static uint32_t update_rmsprop(size_t n, float lr, float rho, float re
         float vi = rho * v[i] + rest * (g[i] * g[i]);
         new_v[i] = vi;
         new_w[i] = w[i] - lr * g[i] / (sqrtf(vi) + eps);
-        bad |= not_finite(vi) | not_finite(new_w[i]);
+        bad |= gm_not_finite(vi) | gm_not_finite(new_w[i]);
     }
     return bad;
 }
@@ -239,7 +240,7 @@ GM_CLONES static uint32_t update_adam(size_t n, adam_step s, const float *restri
         new_m[i] = mi;
         new_v[i] = vi;
         new_w[i] = w[i] - s.rate * mi / (sqrtf(vi) + s.eps);
-        bad |= not_finite(mi) | not_finite(vi) | not_finite(new_w[i]);
+        bad |= gm_not_finite(mi) | gm_not_finite(vi) | gm_not_finite(new_w[i]);
     }
     return bad;
 }
@@ -254,27 +255,85 @@ static adam_step adam_constants(const gm_optim *o, uint64_t t) {
                        .rest2 = (float)(1 - o->beta2)};
 }
 
-bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, const float *gradient, const float *params,
-                     const float *const *state, float *new_params, float *const *new_state) {
-    float lr = (float)o->lr;
-    uint32_t bad = 0;
+static uint32_t update(const gm_optim *o, const adam_step *adam, size_t n, const float *g, const float *w,
+                       const float *const *state, float *new_w, float *const *new_state) {
+    const float lr = (float)o->lr;
     switch (o->kind) {
     case GM_SGD:
-        bad = update_sgd(count, lr, gradient, params, new_params);
-        break;
+        return update_sgd(n, lr, g, w, new_w);
     case GM_MOMENTUM:
-        bad = (o->nesterov ? update_nesterov : update_momentum)(count, lr, (float)o->momentum, gradient, params,
-                                                                state[0], new_params, new_state[0]);
-        break;
+        return (o->nesterov ? update_nesterov : update_momentum)(n, lr, (float)o->momentum, g, w, state[0], new_w,
+                                                                 new_state[0]);
     case GM_RMSPROP:
-        bad = update_rmsprop(count, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, gradient, params, state[0],
-                             new_params, new_state[0]);
-        break;
-    case GM_ADAM:
-        bad = update_adam(count, adam_constants(o, t), gradient, params, state[0], state[1], new_params, new_state[0],
-                          new_state[1]);
-        break;
+        return update_rmsprop(n, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, g, w, state[0], new_w,
+                              new_state[0]);
+    default:
+        return update_adam(n, *adam, g, w, state[0], state[1], new_w, new_state[0], new_state[1]);
     }
+}
+
+/* ---- blocks beyond the caches ----
+ *
+ * There the time of an update is that of memory. New moments are not read before the next step: they are made in a
+ * small buffer and stored past the caches, so that their lines are not read first. What is read is sent for some blocks
+ * before, as the processor itself does not look beyond a page. */
+
+enum { MOMENTS_MAX = 2, AWAY_BLOCK = 128, AWAY_AHEAD = 256 };
+
+#if defined(__SSE2__)
+static void store_away(const float *from, float *to) {
+    for (size_t i = 0; i < AWAY_BLOCK; i += 4) _mm_stream_ps(to + i, _mm_load_ps(from + i));
+}
+
+/* Other processors see them behind here. */
+static void finish_storing(void) {
+    _mm_sfence();
+}
+#else
+static void store_away(const float *from, float *to) {
+    memcpy(to, from, AWAY_BLOCK * sizeof *to);
+}
+
+static void finish_storing(void) {
+}
+#endif
+
+GM_INLINE void send_for(const float *x) {
+    for (size_t i = 0; i < AWAY_BLOCK; i += 16) __builtin_prefetch(x + AWAY_AHEAD + i);
+}
+
+/* The first floats of which a multiple of AWAY_BLOCK is updated so; the others are left. */
+static size_t update_away(const gm_optim *o, const adam_step *adam, size_t count, const float *g, const float *w,
+                          const float *const *state, float *new_w, float *const *new_state, uint32_t *bad) {
+    alignas(64) float buffers[MOMENTS_MAX][AWAY_BLOCK];
+    float *const made[MOMENTS_MAX] = {buffers[0], buffers[1]};
+    const float *now[MOMENTS_MAX] = {NULL};
+    const size_t moments = gm_optim_moments(o);
+    size_t at = 0;
+    for (size_t k = 0; k < moments; k++)
+        if ((uintptr_t)new_state[k] % 16 != 0) return 0;
+    for (; at + AWAY_BLOCK <= count; at += AWAY_BLOCK) {
+        send_for(g + at), send_for(w + at), send_for(new_w + at);
+        for (size_t k = 0; k < moments; k++) send_for(now[k] = state[k] + at);
+        *bad |= update(o, adam, AWAY_BLOCK, g + at, w + at, now, new_w + at, made);
+        for (size_t k = 0; k < moments; k++) store_away(made[k], new_state[k] + at);
+    }
+    finish_storing();
+    return at;
+}
+
+bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, bool away, const float *gradient, const float *params,
+                     const float *const *state, float *new_params, float *const *new_state) {
+    const adam_step adam = o->kind == GM_ADAM ? adam_constants(o, t) : (adam_step){0};
+    const float *rest[MOMENTS_MAX] = {NULL};
+    float *new_rest[MOMENTS_MAX] = {NULL};
+    uint32_t bad = 0;
+    size_t at = away ? update_away(o, &adam, count, gradient, params, state, new_params, new_state, &bad) : 0;
+    for (size_t k = 0; k < gm_optim_moments(o); k++) {
+        rest[k] = state[k] + at;
+        new_rest[k] = new_state[k] + at;
+    }
+    bad |= update(o, &adam, count - at, gradient + at, params + at, rest, new_params + at, new_rest);
     return bad == 0;
 }
 

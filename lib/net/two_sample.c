@@ -116,8 +116,8 @@ static int update(trial *t, uint64_t number, size_t rows, const float *now, floa
         const gm_parameter *p = &t->net->parameters[i];
         const float *state[2] = {now + block + p->offset, now + 2 * block + p->offset};
         float *new_state[2] = {next + block + p->offset, next + 2 * block + p->offset};
-        if (!gm_optim_update(&t->optim, number, p->count, t->gradients[i], now + p->offset, state, next + p->offset,
-                             new_state))
+        if (!gm_optim_update(&t->optim, number, p->count, false, t->gradients[i], now + p->offset, state,
+                             next + p->offset, new_state))
             return gm_fail(e, "the two-sample test did not converge: its numbers are not finite");
     }
     return 0;

@@ -27,7 +27,7 @@ static void check_optimizer(const char *text) {
     float new_params[N], new_m[N], new_v[N];
     const float *const old[] = {m, v};
     float *const new[] = {new_m, new_v};
-    const bool finite = gm_optim_update(&o, 1, N, gradient, params, old, new_params, new);
+    const bool finite = gm_optim_update(&o, 1, N, false, gradient, params, old, new_params, new);
     for (size_t i = 0; i < N; i++) REQUIRE(!finite || isfinite(new_params[i]));
 }
 

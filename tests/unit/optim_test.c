@@ -2,6 +2,7 @@
 #include "check.h"
 #include "gm/optim.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
 static gm_error error;
@@ -143,7 +144,7 @@ static void check_updates(const char *text, uint64_t first) {
         }
         const float *state[] = {a[from], b[from]};
         float *new_state[] = {a[to], b[to]};
-        gm_optim_update(&o, first + step, COUNT, g, w[from], state, w[to], new_state);
+        gm_optim_update(&o, first + step, COUNT, false, g, w[from], state, w[to], new_state);
         for (size_t i = 0; i < COUNT; i++) {
             error_w = fmax(error_w, fabs((double)w[to][i] - exact_w[i]));
             moved = fmax(moved, fabs((double)w[to][i] - (double)w[from][i]));
@@ -187,17 +188,48 @@ static void test_cut(void) {
         g[i] = (float)(i % 11) * 0.1f - 0.5f;
     }
     const float *state[] = {m, v};
-    gm_optim_update(&o, 3, COUNT, g, w, state, whole[0], (float *[]){whole[1], whole[2]});
+    gm_optim_update(&o, 3, COUNT, false, g, w, state, whole[0], (float *[]){whole[1], whole[2]});
     for (size_t cut = 0; cut <= COUNT; cut++) {
         memset(parts, 255, sizeof parts);
-        gm_optim_update(&o, 3, cut, g, w, state, parts[0], (float *[]){parts[1], parts[2]});
-        gm_optim_update(&o, 3, COUNT - cut, g + cut, w + cut, (const float *[]){m + cut, v + cut}, parts[0] + cut,
-                        (float *[]){parts[1] + cut, parts[2] + cut});
+        gm_optim_update(&o, 3, cut, false, g, w, state, parts[0], (float *[]){parts[1], parts[2]});
+        gm_optim_update(&o, 3, COUNT - cut, false, g + cut, w + cut, (const float *[]){m + cut, v + cut},
+                        parts[0] + cut, (float *[]){parts[1] + cut, parts[2] + cut});
         CHECK(memcmp(whole, parts, sizeof whole) == 0);
     }
     memset(m, 0, sizeof m), memset(v, 0, sizeof v), memset(g, 0, sizeof g);
-    gm_optim_update(&o, 1, COUNT, g, w, state, whole[0], (float *[]){whole[1], whole[2]});
+    gm_optim_update(&o, 1, COUNT, false, g, w, state, whole[0], (float *[]){whole[1], whole[2]});
     CHECK(memcmp(whole[0], w, sizeof w) == 0);
+}
+
+/* Beyond the caches: the same bits for any count and place, nothing written behind the end, and bad numbers told. */
+static void test_away(void) {
+    enum { MOST = 1000, ROOM = MOST + 16 };
+    static const char *const texts[] = {"sgd", "momentum", "momentum:nesterov=1", "rmsprop", "adam"};
+    static const size_t counts[] = {0, 1, 127, 128, 129, 256, 640, MOST - 1, MOST};
+    static float g[ROOM], w[ROOM], m[ROOM], v[ROOM], near[3][ROOM];
+    alignas(64) static float away[3][ROOM];
+    for (size_t i = 0; i < ROOM; i++) {
+        w[i] = (float)i * 0.37f - 9, m[i] = (float)(i % 7) * 0.01f, v[i] = (float)(i % 5) * 0.003f;
+        g[i] = (float)(i % 11) * 0.1f - 0.5f;
+    }
+    for (size_t k = 0; k < 5 * 9 * 6; k++) {
+        gm_optim o = parsed(texts[k % 5]);
+        const size_t count = counts[k / 5 % 9], at = k / 45; /* 0 and 4 lie as vectors of four floats do */
+        const float *state[] = {m + at, o.kind == GM_RMSPROP ? NULL : v + at};
+        memset(near, 255, sizeof near), memset(away, 255, sizeof away);
+        CHECK(gm_optim_update(&o, 3, count, false, g + at, w + at, state, near[0] + at,
+                              (float *[]){near[1] + at, near[2] + at}));
+        CHECK(gm_optim_update(&o, 3, count, true, g + at, w + at, state, away[0] + at,
+                              (float *[]){away[1] + at, away[2] + at}));
+        CHECK(memcmp(near, away, sizeof near) == 0);
+    }
+    for (size_t i = 0; i < MOST; i++) {
+        gm_optim o = parsed("adam");
+        const float *state[] = {m, v}, kept = g[i];
+        g[i] = INFINITY;
+        CHECK(!gm_optim_update(&o, 3, MOST, true, g, w, state, away[0], (float *[]){away[1], away[2]}));
+        g[i] = kept;
+    }
 }
 
 /* A number that is not finite is told, wherever it comes about, and at any place of the array. */
@@ -207,15 +239,15 @@ static void test_not_finite(void) {
     const float *state[] = {m, v};
     for (size_t i = 0; i < 5; i++) {
         gm_optim o = parsed(texts[i]);
-        CHECK(gm_optim_update(&o, 1, COUNT, g, w, state, new_w, (float *[]){new_m, new_v}));
+        CHECK(gm_optim_update(&o, 1, COUNT, false, g, w, state, new_w, (float *[]){new_m, new_v}));
         for (size_t k = 0; k < COUNT; k++) {
             g[k] = k % 2 ? NAN : INFINITY;
-            CHECK(!gm_optim_update(&o, 1, COUNT, g, w, state, new_w, (float *[]){new_m, new_v}));
+            CHECK(!gm_optim_update(&o, 1, COUNT, false, g, w, state, new_w, (float *[]){new_m, new_v}));
             g[k] = 0;
         }
         g[5] = 2e38f; /* finite, but not its square, or not the step */
         o.lr = 1e30;
-        CHECK(!gm_optim_update(&o, 1, COUNT, g, w, state, new_w, (float *[]){new_m, new_v}));
+        CHECK(!gm_optim_update(&o, 1, COUNT, false, g, w, state, new_w, (float *[]){new_m, new_v}));
         g[5] = 0;
     }
 }
@@ -259,6 +291,7 @@ int main(void) {
     RUN(test_blocks);
     RUN(test_updates);
     RUN(test_cut);
+    RUN(test_away);
     RUN(test_not_finite);
     RUN(test_average);
     RUN(test_ema);
