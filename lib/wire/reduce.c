@@ -141,65 +141,59 @@ int gm_gradients_compare(const gm_gradients *g, const gm_gradients *other, gm_er
 
 /* ---- summing ---- */
 
-/* Sums are looked at in blocks of this many, which are still in the nearest cache. */
-#define BLOCK ((size_t)4096)
+/* Each pass returns 0 if all numbers that it wrote are finite. */
 
-static size_t block_at(const gm_tensor *t, size_t at) {
-    return t->count - at < BLOCK ? t->count - at : BLOCK;
+static GM_CLONES uint32_t weigh(size_t n, float rows, const float *values, float *sums) {
+    uint32_t bad = 0;
+    GM_INDEPENDENT for (size_t i = 0; i < n; i++) {
+        sums[i] = rows * values[i];
+        bad |= gm_not_finite(sums[i]);
+    }
+    return bad;
 }
 
-static GM_CLONES void weigh(size_t n, float rows, const float *values, float *sums) {
-    for (size_t i = 0; i < n; i++) sums[i] = rows * values[i];
+static GM_CLONES uint32_t weigh_and_add(size_t n, float rows, const float *values, float *sums) {
+    uint32_t bad = 0;
+    GM_INDEPENDENT for (size_t i = 0; i < n; i++) {
+        sums[i] += rows * values[i];
+        bad |= gm_not_finite(sums[i]);
+    }
+    return bad;
 }
 
-static GM_CLONES void weigh_and_add(size_t n, float rows, const float *values, float *sums) {
-    for (size_t i = 0; i < n; i++) sums[i] += rows * values[i];
-}
-
-static GM_CLONES void quotient(size_t n, float rows, const float *sums, float *values) {
-    for (size_t i = 0; i < n; i++) values[i] = sums[i] / rows;
+static GM_CLONES uint32_t quotient(size_t n, float rows, const float *sums, float *values) {
+    uint32_t bad = 0;
+    GM_INDEPENDENT for (size_t i = 0; i < n; i++) {
+        values[i] = sums[i] / rows;
+        bad |= gm_not_finite(values[i]);
+    }
+    return bad;
 }
 
 /* By a power of two it is a product, the same bits in a fraction of the time. */
-static void divide(size_t n, float rows, const float *sums, float *values) {
+static uint32_t divide(size_t n, float rows, const float *sums, float *values) {
     int exponent;
-    if (frexpf(rows, &exponent) == 0.5f)
-        weigh(n, 1.0f / rows, sums, values);
-    else
-        quotient(n, rows, sums, values);
+    return frexpf(rows, &exponent) == 0.5f ? weigh(n, 1.0f / rows, sums, values) : quotient(n, rows, sums, values);
 }
 
-/* What is not finite in the record, or only in the sum. */
-static int fail_sums(const gm_named_tensor *named, const float *sums, gm_error *e) {
-    size_t n = named->tensor.count, own = gm_first_not_finite(n, named->tensor.data);
-    if (own < n) return gm_fail(e, "tensor '%s' is not finite at index %zu", named->name, own);
+static int fail_sum(const gm_named_tensor *named, const float *sums, gm_error *e) {
     return gm_fail(e, "tensor '%s': the sum over rows is not finite at index %zu", named->name,
-                   gm_first_not_finite(n, sums));
+                   gm_first_not_finite(named->tensor.count, sums));
 }
 
 /* sums = rows * gradients, or that much more. */
 static int sum_tensor(const gm_named_tensor *named, float rows, bool fresh, float *sums, gm_error *e) {
     const gm_tensor *t = &named->tensor;
-    const float *values = t->data;
-    for (size_t at = 0; at < t->count; at += BLOCK) {
-        size_t n = block_at(t, at);
-        (fresh ? weigh : weigh_and_add)(n, rows, values + at, sums + at);
-        if (gm_first_not_finite(n, sums + at) == n) continue;
-        return fail_sums(named, sums, e);
-    }
-    return 0;
+    if ((fresh ? weigh : weigh_and_add)(t->count, rows, t->data, sums) == 0) return 0;
+    size_t own = gm_first_not_finite(t->count, t->data);
+    if (own == t->count) return fail_sum(named, sums, e);
+    return gm_fail(e, "tensor '%s' is not finite at index %zu", named->name, own);
 }
 
 /* gradients = sums / rows. */
 static int set_tensor(const gm_named_tensor *named, float rows, const float *sums, gm_error *e) {
     const gm_tensor *t = &named->tensor;
-    float *values = t->data;
-    for (size_t at = 0; at < t->count; at += BLOCK) {
-        size_t n = block_at(t, at);
-        if (gm_first_not_finite(n, sums + at) < n) return fail_sums(named, sums, e);
-        divide(n, rows, sums + at, values + at);
-    }
-    return 0;
+    return divide(t->count, rows, sums, t->data) == 0 ? 0 : fail_sum(named, sums, e);
 }
 
 static int sum_parts(const gm_gradients *g, bool fresh, float *sums, double *totals, gm_error *e) {
