@@ -104,6 +104,23 @@ is_close() {
     gm_same_model piped/C.gm rank-2/C.gm
 }
 
+@test "gradients that gm-step clips and gathers, of two models in one record" {
+    local line begin model optimizer='--optimizer adam:lr=0.01,accumulate=3'
+    line="gm-batch -b 48 --shard auto --train C.gm,B.gm -n 60 ../wine.csv |
+        gm-grad -m C.gm --loss 'ce(x,y)' | gm-grad -m B.gm --loss 'ce(x,y)' | gm-allreduce -m C.gm | gm-allreduce -m B.gm |
+        gm-step -m C.gm --clip-norm 0.05 | gm-step -m B.gm --accumulate 3 --clip-norm 0.1 | gm-log -q"
+    begin="$classifier; ${classifier/-o C.gm -s 1/-o B.gm -s 2 $optimizer}"
+    mkdir one
+    (cd one && eval "$begin" >/dev/null && gm-pipe "$line")
+    each 3 "$begin"
+    ranks 3 "gm-pipe \"$line\""
+    for model in C B; do
+        is_close one/$model.gm rank-0/$model.gm
+        gm_same_model rank-0/$model.gm rank-1/$model.gm
+        gm_same_model rank-0/$model.gm rank-2/$model.gm
+    done
+}
+
 @test "batch normalization, several critic steps for each of the generator, records without gradients" {
     local line
     line="gm-batch -b 48 --shard auto --train G.gm,D.gm -n 20 ../digits.csv | gm-noise --dim 8 | gm-forward -m G.gm -i z -o fake |
