@@ -134,6 +134,24 @@ is_close() {
     gm_assert_equal "$(gm-show --step rank-0/G.gm)" 20
 }
 
+@test "where shared memory is short the ranks of a machine add by messages, to the same bits" {
+    local wide line size
+    wide="${classifier/dense:16:tanh/dense:512:tanh dense:512:tanh}"
+    line="gm-pipe \"$(classify 12)\""
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # as who may mount is root, if only of a namespace
+    export -f ranks
+    unshare -rm mount -t tmpfs none /dev/shm 2>/dev/null || skip "unshare cannot give a /dev/shm of another size here"
+    each 2 "$wide"
+    ranks 2 "$line"
+    cp rank-0/C.gm shared.gm
+    for size in 3m 9m; do # too little for MPI's own, too, and for two rooms of 1 MB beside it
+        each 2 "$wide"
+        LINE=$line unshare -rm bash -c "mount -t tmpfs -o size=$size none /dev/shm && ranks 2 \"\$LINE\""
+        gm_same_model shared.gm rank-0/C.gm
+        gm_same_model shared.gm rank-1/C.gm
+    done
+}
+
 @test "alone it passes records through and knows nothing of MPI" {
     export GM_MPI=/nonexistent GM_LEVEL=3
     eval "${classifier//..\//}" >/dev/null
