@@ -255,20 +255,30 @@ static adam_step adam_constants(const gm_optim *o, uint64_t t) {
                        .rest2 = (float)(1 - o->beta2)};
 }
 
-static uint32_t update(const gm_optim *o, const adam_step *adam, size_t n, const float *g, const float *w,
-                       const float *const *state, float *new_w, float *const *new_state) {
-    const float lr = (float)o->lr;
+/* What one update reads and writes. */
+typedef struct arrays {
+    const float *gradient, *params;
+    const float *const *state;
+    float *new_params;
+    float *const *new_state;
+} arrays;
+
+/* n numbers from `at` on; new moments go to `moments`, from `to` on. */
+static uint32_t update(const gm_optim *o, const adam_step *adam, const arrays *a, size_t at, size_t n,
+                       float *const *moments, size_t to) {
+    const float lr = (float)o->lr, *g = a->gradient + at, *w = a->params + at, *const *state = a->state;
+    float *new_w = a->new_params + at;
     switch (o->kind) {
     case GM_SGD:
         return update_sgd(n, lr, g, w, new_w);
     case GM_MOMENTUM:
-        return (o->nesterov ? update_nesterov : update_momentum)(n, lr, (float)o->momentum, g, w, state[0], new_w,
-                                                                 new_state[0]);
+        return (o->nesterov ? update_nesterov : update_momentum)(n, lr, (float)o->momentum, g, w, state[0] + at, new_w,
+                                                                 moments[0] + to);
     case GM_RMSPROP:
-        return update_rmsprop(n, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, g, w, state[0], new_w,
-                              new_state[0]);
+        return update_rmsprop(n, lr, (float)o->rho, (float)(1 - o->rho), (float)o->eps, g, w, state[0] + at, new_w,
+                              moments[0] + to);
     default:
-        return update_adam(n, *adam, g, w, state[0], state[1], new_w, new_state[0], new_state[1]);
+        return update_adam(n, *adam, g, w, state[0] + at, state[1] + at, new_w, moments[0] + to, moments[1] + to);
     }
 }
 
@@ -303,20 +313,17 @@ GM_INLINE void send_for(const float *x) {
 }
 
 /* The first floats of which a multiple of AWAY_BLOCK is updated so; the others are left. */
-static size_t update_away(const gm_optim *o, const adam_step *adam, size_t count, const float *g, const float *w,
-                          const float *const *state, float *new_w, float *const *new_state, uint32_t *bad) {
-    alignas(64) float buffers[MOMENTS_MAX][AWAY_BLOCK];
-    float *const made[MOMENTS_MAX] = {buffers[0], buffers[1]};
-    const float *now[MOMENTS_MAX] = {NULL};
+static size_t update_away(const gm_optim *o, const adam_step *adam, const arrays *a, size_t count, uint32_t *bad) {
+    alignas(64) float made[MOMENTS_MAX][AWAY_BLOCK] = {{0}};
     const size_t moments = gm_optim_moments(o);
     size_t at = 0;
     for (size_t k = 0; k < moments; k++)
-        if ((uintptr_t)new_state[k] % 16 != 0) return 0;
+        if ((uintptr_t)a->new_state[k] % 16 != 0) return 0;
     for (; at + AWAY_BLOCK <= count; at += AWAY_BLOCK) {
-        send_for(g + at), send_for(w + at), send_for(new_w + at);
-        for (size_t k = 0; k < moments; k++) send_for(now[k] = state[k] + at);
-        *bad |= update(o, adam, AWAY_BLOCK, g + at, w + at, now, new_w + at, made);
-        for (size_t k = 0; k < moments; k++) store_away(made[k], new_state[k] + at);
+        send_for(a->gradient + at), send_for(a->params + at), send_for(a->new_params + at);
+        for (size_t k = 0; k < moments; k++) send_for(a->state[k] + at);
+        *bad |= update(o, adam, a, at, AWAY_BLOCK, (float *const[]){made[0], made[1]}, 0);
+        for (size_t k = 0; k < moments && k < MOMENTS_MAX; k++) store_away(made[k], a->new_state[k] + at);
     }
     finish_storing();
     return at;
@@ -325,15 +332,10 @@ static size_t update_away(const gm_optim *o, const adam_step *adam, size_t count
 bool gm_optim_update(const gm_optim *o, uint64_t t, size_t count, bool away, const float *gradient, const float *params,
                      const float *const *state, float *new_params, float *const *new_state) {
     const adam_step adam = o->kind == GM_ADAM ? adam_constants(o, t) : (adam_step){0};
-    const float *rest[MOMENTS_MAX] = {NULL};
-    float *new_rest[MOMENTS_MAX] = {NULL};
+    const arrays a = {gradient, params, state, new_params, new_state};
     uint32_t bad = 0;
-    size_t at = away ? update_away(o, &adam, count, gradient, params, state, new_params, new_state, &bad) : 0;
-    for (size_t k = 0; k < gm_optim_moments(o); k++) {
-        rest[k] = state[k] + at;
-        new_rest[k] = new_state[k] + at;
-    }
-    bad |= update(o, &adam, count - at, gradient + at, params + at, rest, new_params + at, new_rest);
+    size_t at = away ? update_away(o, &adam, &a, count, &bad) : 0;
+    bad |= update(o, &adam, &a, at, count - at, new_state, at);
     return bad == 0;
 }
 
