@@ -171,14 +171,12 @@ void gm_table_notes(const gm_table *t, gm_note *note, const void *context) {
 
 /* ---- picking ---- */
 
-/* Rows are picked all over the table: the one after the next is sent for. Inlined early, for the compiler takes a call
- * of a function that only sends for memory to be without effect, and leaves it out. */
+/* Rows are picked all over the table: the one after the next is sent for. */
 GM_INLINE void send_for(const gm_table *t, size_t row) {
     const bool idx = t->kind == GM_DATA_IDX;
     if (row >= t->held) return;
     const char *at = idx ? (const char *)t->bytes + row * t->width : (const char *)(t->cells + row * t->width);
-    const size_t bytes = idx ? t->width : t->width * sizeof *t->cells;
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
+    gm_send_for(at, idx ? t->width : t->width * sizeof *t->cells);
 }
 
 static void pick_held(const gm_table *t, size_t row, float *x, int32_t *y) {

@@ -8,6 +8,7 @@
 #ifndef GM_CLONES_H
 #define GM_CLONES_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -44,6 +45,12 @@ GM_INLINE float gm_from_bits(uint32_t bits) {
 /* 1 for what is infinite or no number, else 0: loops gather it by |. */
 GM_INLINE uint32_t gm_not_finite(float x) {
     return (gm_bits(x) & 0x7f800000u) == 0x7f800000u;
+}
+
+/* Sends for `bytes` bytes of memory that are read soon. Callers that do no more than that are GM_INLINE, too: the
+ * compiler takes a call of such a function to be without effect, and leaves it out. */
+GM_INLINE void gm_send_for(const void *memory, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)memory + i);
 }
 
 #endif

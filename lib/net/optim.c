@@ -308,22 +308,22 @@ static void finish_storing(void) {
 }
 #endif
 
-GM_INLINE void send_for(const float *x) {
-    for (size_t i = 0; i < AWAY_BLOCK; i += 16) __builtin_prefetch(x + AWAY_AHEAD + i);
+GM_INLINE void send_ahead(const float *x) {
+    gm_send_for(x + AWAY_AHEAD, AWAY_BLOCK * sizeof *x);
 }
 
 /* The first floats of which a multiple of AWAY_BLOCK is updated so; the others are left. */
 static size_t update_away(const gm_optim *o, const adam_step *adam, const arrays *a, size_t count, uint32_t *bad) {
-    alignas(64) float made[MOMENTS_MAX][AWAY_BLOCK] = {{0}};
+    alignas(64) float made[MOMENTS_MAX][AWAY_BLOCK];
     const size_t moments = gm_optim_moments(o);
     size_t at = 0;
     for (size_t k = 0; k < moments; k++)
         if ((uintptr_t)a->new_state[k] % 16 != 0) return 0;
     for (; at + AWAY_BLOCK <= count; at += AWAY_BLOCK) {
-        send_for(a->gradient + at), send_for(a->params + at), send_for(a->new_params + at);
-        for (size_t k = 0; k < moments; k++) send_for(a->state[k] + at);
+        send_ahead(a->gradient + at), send_ahead(a->params + at), send_ahead(a->new_params + at);
+        for (size_t k = 0; k < moments; k++) send_ahead(a->state[k] + at);
         *bad |= update(o, adam, a, at, AWAY_BLOCK, (float *const[]){made[0], made[1]}, 0);
-        for (size_t k = 0; k < moments && k < MOMENTS_MAX; k++) store_away(made[k], a->new_state[k] + at);
+        for (size_t k = 0; k < moments; k++) store_away(made[k], a->new_state[k] + at);
     }
     finish_storing();
     return at;
