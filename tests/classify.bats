@@ -369,7 +369,9 @@ P
             gm_assert_equal "$answer" "ash,cultivar,probability"
         fi
         read -r -t 20 answer <&8
-        gm_assert_equal "$answer" "$(sed -n "${line}p" all)"
+        wanted=$(sed -n "${line}p" all)
+        gm_assert_equal "${answer%,*}" "${wanted%,*}"
+        gm_assert_close "${answer##*,}" "${wanted##*,}" # one row is another sum than many
     done
     exec 7>&-
     wait "$classifier"

@@ -2,8 +2,8 @@
  *
  * The kernels are those that OpenBLAS chooses for the processor, or that OPENBLAS_CORETYPE names; for a processor that
  * is newer than OpenBLAS they are SkylakeX's where it has AVX-512, Haswell's where it has AVX2. Where none are named
- * and there is AVX-512, single-precision products that are not very large are computed by tiles of our own instead
- * (lib/math/product.h).
+ * and there is AVX-512 or AVX2, single-precision products that are not very large are computed by tiles of our own
+ * instead (lib/math/product.h).
  */
 #ifndef GM_BLAS_H
 #define GM_BLAS_H

@@ -143,7 +143,7 @@ static bool empty_product(size_t m, size_t n, size_t k, float beta, float *c, si
     return true;
 }
 
-static bool use_tiles; /* of product.c where they suit, set before main */
+static const gm_tiles *tiles; /* for products that they suit, or NULL; set before main */
 
 static gm_operand operand(CBLAS_TRANSPOSE op, const float *x, size_t ld) {
     return op == CblasTrans ? (gm_operand){x, 1, ld} : (gm_operand){x, ld, 1};
@@ -159,8 +159,8 @@ static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,
     else if (m == 1)
         matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b, ldb,
                a, ta == CblasTrans ? lda : 1, beta, c, 1);
-    else if (use_tiles && gm_product_suits(m, k))
-        gm_product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc);
+    else if (tiles && gm_product_suits(m, k))
+        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc);
     else
         matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
@@ -230,7 +230,7 @@ static const char *fitting_kernel(void) {
 }
 
 __attribute__((constructor)) static void choose_kernels(void) {
-    use_tiles = gm_product_able() && !getenv("OPENBLAS_CORETYPE");
+    if (!getenv("OPENBLAS_CORETYPE")) tiles = gm_tiles_here();
     if (!gotoblas_init || !gotoblas_dynamic_init || !gotoblas_dynamic_quit) return;
     gotoblas_init();
     const char *fitting = fitting_kernel();
@@ -251,8 +251,8 @@ static void make_blas_text(void) {
     const char *configuration = openblas_get_config();
     size_t name = strcspn(configuration, " ");
     size_t version = name + (configuration[name] ? 1 + strcspn(configuration + name + 1, " ") : 0);
-    snprintf(blas_text, sizeof blas_text, "%.*s %s%s", (int)version, configuration, openblas_get_corename(),
-             use_tiles ? " with AVX-512 tiles" : "");
+    snprintf(blas_text, sizeof blas_text, "%.*s %s%s%s%s", (int)version, configuration, openblas_get_corename(),
+             tiles ? " with " : "", tiles ? tiles->name : "", tiles ? " tiles" : "");
 }
 
 const char *gm_blas_text(void) {

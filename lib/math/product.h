@@ -1,12 +1,13 @@
 /* product.h: matrix products of the sizes that batches and layers have.
  *
- * OpenBLAS is made for large products: it packs both factors, which costs a seventh of the time where there are a few
- * hundred rows. Here C is computed in tiles that stay in registers, A is read where it lies, and of B one panel of a
- * tile's width at a time is packed, into the first cache. (Goto and van de Geijn, Anatomy of High-Performance Matrix
- * Multiplication, ACM TOMS 34, 2008, keep a packed piece of A in the second cache and panels of both in the first.)
+ * OpenBLAS is made for large products: it keeps packed pieces of both factors, passes over C to scale it, and reads it
+ * again, which costs a tenth to a sixth of the time where there are a few hundred rows. Here C is computed in tiles
+ * that stay in registers and are scaled on their way out, and of B one panel of a tile's width at a time is packed,
+ * into the first cache; A is read where it lies, or packed where registers are few. (After Goto and van de Geijn,
+ * Anatomy of High-Performance Matrix Multiplication, ACM TOMS 34, 2008.)
  *
  * Each number of C is a chain of fused multiply-adds in the order of k, in runs that depend on k alone, and the sums of
- * the runs are added in order: its bits do not depend on where C is cut.
+ * the runs are added in order: its bits depend neither on where C is cut nor on the kind of tiles.
  */
 #ifndef GM_PRODUCT_H
 #define GM_PRODUCT_H
@@ -20,15 +21,33 @@ typedef struct gm_operand {
     size_t row, column;
 } gm_operand;
 
-/* Whether this processor has AVX-512, which gm_product is written in: with the 16 short registers of AVX2, tiles are
- * too small to gain anything on OpenBLAS. */
-bool gm_product_able(void);
+#define GM_PRODUCT_RUN 256 /* multiply-adds of a chain at most: a packed panel of B stays in the first cache */
+
+/* Tiles in the vectors of one kind of processor. */
+typedef struct gm_tiles {
+    const char *name; /* "AVX-512" */
+    bool (*able)(void);
+    /* C[m,n] = A[m,k] B[k,n] + beta C, the rows of C ldc apart; m, n and k are at least 1. One stride of each factor is
+     * 1. C is not read where beta is 0. Only where able(). */
+    void (*product)(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc);
+} gm_tiles;
+
+extern const gm_tiles gm_tiles_avx512, gm_tiles_avx2; /* on x86-64 */
+
+/* All kinds that there are here, the fastest first, and NULL. */
+extern const gm_tiles *const gm_tiles_kinds[];
+
+/* The fastest kind that this processor is able to, or NULL. */
+const gm_tiles *gm_tiles_here(void);
 
 /* Whether a product of m rows and sums of k numbers is faster this way: a large one is read and written too often. */
 bool gm_product_suits(size_t m, size_t k);
 
-/* C[m,n] = A[m,k] B[k,n] + beta C, the rows of C ldc apart; m, n and k are at least 1. One of b's strides is 1. C is
- * not read where beta is 0. Only where gm_product_able(). */
-void gm_product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc);
+/* What loops of tiles are unrolled with: all their arrays are to be registers. */
+#if defined(__clang__)
+#define GM_UNROLL _Pragma("unroll")
+#else
+#define GM_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #endif

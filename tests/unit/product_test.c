@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN_LENGTH = 256, PADDING = 3 };
+enum { PADDING = 3 };
+
+static const gm_tiles *tiles; /* the kind that is tested */
 
 static void fill(size_t n, float *x, uint32_t state) {
     for (size_t i = 0; i < n; i++) {
@@ -22,7 +24,7 @@ static float at(gm_operand x, size_t i, size_t j) {
 
 /* One number of C as product.h says it: k is cut into runs of about equal length. */
 static float chain(size_t k, gm_operand a, gm_operand b, size_t i, size_t j, float beta, float c) {
-    size_t runs = (k + RUN_LENGTH - 1) / RUN_LENGTH;
+    size_t runs = (k + GM_PRODUCT_RUN - 1) / GM_PRODUCT_RUN;
     for (size_t r = 0; r < runs; r++) {
         float sum = 0.0f, scale = r ? 1.0f : beta;
         for (size_t p = k * r / runs; p < k * (r + 1) / runs; p++) sum = fmaf(at(a, i, p), at(b, p, j), sum);
@@ -48,7 +50,7 @@ static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float 
     if (beta == 0.0f) /* C is not read */
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) c[i * ldc + j] = before[i * ldc + j] = NAN;
-    gm_product(m, n, k, a, b, beta, c, ldc);
+    tiles->product(m, n, k, a, b, beta, c, ldc);
     for (size_t i = 0; i < m * ldc && wrong == SIZE_MAX; i++) {
         float wanted = i % ldc < n ? chain(k, a, b, i / ldc, i % ldc, beta, before[i]) : before[i];
         if (memcmp(&c[i], &wanted, sizeof wanted) != 0) wrong = i;
@@ -61,8 +63,8 @@ static void check_shape(size_t m, size_t n, size_t k, float beta, size_t apart) 
     for (int turned = 0; turned < 4; turned++) {
         size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, apart);
         if (wrong == SIZE_MAX) continue;
-        printf("# %zu x %zu x %zu, beta %g, B %zu apart, turned %d: number %zu\n", m, n, k, (double)beta, apart, turned,
-               wrong);
+        printf("# %s: %zu x %zu x %zu, beta %g, B %zu apart, turned %d: number %zu\n", tiles->name, m, n, k,
+               (double)beta, apart, turned, wrong);
         CHECK(wrong == SIZE_MAX);
     }
 }
@@ -71,6 +73,8 @@ static void check_shape(size_t m, size_t n, size_t k, float beta, size_t apart) 
 static void test_tiles(void) {
     for (size_t m = 1; m <= 25; m++)
         for (size_t n = 1; n <= 65; n += n < 20 ? 1 : 5) check_shape(m, n, 19, 0, PADDING);
+    for (size_t m = 1; m <= 13; m++)
+        for (size_t n = 64; n <= 81; n++) check_shape(m, n, 19, 0, PADDING);
     for (size_t m = 1; m <= 25; m += 4)
         for (size_t n = 1; n <= 65; n += 4) check_shape(m, n, 5, m % 3 ? 0.5f : 1, 0);
 }
@@ -89,18 +93,25 @@ static void test_pieces(void) {
     check_shape(128, 48, 40, 0, 0);
     check_shape(129, 48, 40, 0, 0);
     check_shape(40, 64, 256, 0, 1500);
+    check_shape(256, 70, 256, 1, PADDING);
+    check_shape(257, 70, 20, 0.5f, PADDING);
     check_shape(384, 33, 20, 1, PADDING);
     check_shape(385, 33, 20, 1, PADDING);
     check_shape(1000, 32, 270, 0, 0);
 }
 
 int main(void) {
-    if (!gm_product_able()) {
-        puts("ok 1 - tiles # skip no AVX-512 here\n1..1");
+    bool any = false;
+    for (size_t i = 0; (tiles = gm_tiles_kinds[i]); i++) {
+        if (!tiles->able()) continue;
+        any = true;
+        RUN(test_tiles);
+        RUN(test_runs);
+        RUN(test_pieces);
+    }
+    if (!any) {
+        puts("ok 1 - tiles # skip this processor is able to none\n1..1");
         return 0;
     }
-    RUN(test_tiles);
-    RUN(test_runs);
-    RUN(test_pieces);
     return check_done();
 }

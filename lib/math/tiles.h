@@ -1,0 +1,220 @@
+/* tiles.h: C = A B + beta C by tiles of C. The body of tiles_avx512.c and tiles_avx2.c, which say before it
+ *
+ *   TARGET          the attribute of functions that use the processor's vectors; TEMPLATE, of those inlined into them
+ *   vector, mask    types; a mask marks the first numbers of a vector
+ *   WIDTH           floats of a vector
+ *   ROWS            rows of a tile at most, and EACH_HEIGHT(X) for X(1) ... X(ROWS)
+ *   UNROLL_SUMS     stands before the loop over k
+ *   PIECE           rows of A at most that meet one packed panel: a run of them stays in the second cache
+ *   FEW             rows of A that do not pay for packing B
+ *   PACKS_A         whether A is packed, too, where C is WIDE
+ *   first_of        the mask of the first n numbers, of all for n >= WIDTH
+ *   zero, spread, load, load_first, store, store_first, add, multiply, multiply_add
+ *   transpose       of WIDTH vectors
+ *
+ * and get product() from it.
+ */
+#define RUN ((size_t)GM_PRODUCT_RUN)
+#define PANEL (2 * WIDTH)      /* columns of a tile at most */
+#define NEAR ((size_t)1 << 18) /* floats of B that a run passes over, where it need not be packed */
+#define LINE ((size_t)16)      /* floats that a cache loads together */
+#define WIDE ((size_t)64)      /* columns of C that pay for packing A */
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* How many pieces of at most `most` n has. */
+static size_t pieces(size_t n, size_t most) {
+    return (n + most - 1) / most;
+}
+
+static gm_operand from(gm_operand x, size_t i, size_t j) {
+    x.at += i * x.row + j * x.column;
+    return x;
+}
+
+/* ---- packing ---- */
+
+/* to[k, width] = B[k, n], the columns beyond n are 0. */
+TEMPLATE void copy_rows(const size_t vectors, size_t k, size_t n, const float *b, size_t ldb, float *to) {
+    const mask rest = first_of(n - (vectors - 1) * WIDTH);
+    for (size_t p = 0; p < k; p++, b += ldb, to += vectors * WIDTH) {
+        if (vectors == 2) store(to, load(b));
+        store(to + (vectors - 1) * WIDTH, load_first(b + (vectors - 1) * WIDTH, rest));
+    }
+}
+
+/* The same of B's transpose, b[n, k]. */
+TARGET static void pack_columns(size_t vectors, size_t k, size_t n, const float *b, size_t ldb, float *to) {
+    const size_t width = vectors * WIDTH;
+    for (size_t j = 0; j < width; j += WIDTH, b += WIDTH * ldb) {
+        for (size_t p = 0; p < k; p += WIDTH) {
+            const mask some = first_of(k - p);
+            vector r[WIDTH];
+            GM_UNROLL for (size_t i = 0; i < WIDTH; i++) r[i] = j + i < n ? load_first(b + i * ldb + p, some) : zero();
+            transpose(r);
+            GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
+                if (p + i < k) store(to + (p + i) * width + j, r[i]);
+            }
+        }
+    }
+}
+
+TARGET static void pack_panel(size_t k, size_t n, gm_operand b, float *to) {
+    if (b.column != 1)
+        pack_columns(pieces(n, WIDTH), k, n, b.at, b.column, to);
+    else if (n > WIDTH)
+        copy_rows(2, k, n, b.at, b.row, to);
+    else
+        copy_rows(1, k, n, b.at, b.row, to);
+}
+
+/* to[k, rows] = A[rows, k]. Vectors are stored one over the end of the other: up to WIDTH numbers behind are written.
+ */
+TARGET static void pack_strip(size_t rows, size_t k, gm_operand a, float *to) {
+    if (a.row == 1) {
+        const mask some = first_of(rows);
+        for (size_t p = 0; p < k; p++) store(to + p * rows, load_first(a.at + p * a.column, some));
+        return;
+    }
+    for (size_t p = 0; p < k; p += WIDTH) {
+        const mask some = first_of(k - p);
+        vector r[WIDTH];
+        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) r[i] = i < rows ? load_first(a.at + i * a.row + p, some) : zero();
+        transpose(r);
+        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
+            if (p + i < k) store(to + (p + i) * rows, r[i]);
+        }
+    }
+}
+
+/* ---- a tile ---- */
+
+/* C[rows, n] = sums + beta C. */
+TEMPLATE void put_sums(const size_t rows, const size_t vectors, const bool whole, size_t n, vector sums[ROWS][2],
+                       float beta, float *c, size_t ldc) {
+    const mask rest = first_of(n - (vectors - 1) * WIDTH);
+    const vector scale = spread(beta);
+    GM_UNROLL for (size_t i = 0; i < rows; i++, c += ldc) {
+        GM_UNROLL for (size_t v = 0; v < vectors; v++) {
+            const bool all = whole || v + 1 < vectors;
+            float *at = c + v * WIDTH;
+            if (beta != 0.0f) sums[i][v] = add(multiply(scale, all ? load(at) : load_first(at, rest)), sums[i][v]);
+            if (all)
+                store(at, sums[i][v]);
+            else
+                store_first(at, rest, sums[i][v]);
+        }
+    }
+}
+
+/* C[rows, n] = A B + beta C, the rows of B ldb apart and of whole vectors. Inlined for each number of rows and vectors,
+ * so that all sums are in registers. */
+TEMPLATE void fixed_tile(const size_t rows, const size_t vectors, size_t n, size_t k, const float *a, const size_t row,
+                         const size_t column, const float *b, const size_t ldb, float beta, float *c, size_t ldc) {
+    vector sums[ROWS][2];
+    const float *at[(ROWS + 2) / 3]; /* of every third row: addresses are in registers, too */
+    GM_UNROLL for (size_t i = 0; i < rows; i++) {
+        GM_UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = zero();
+    }
+    GM_UNROLL for (size_t i = 0; i < rows; i += 3) at[i / 3] = a + i * row;
+    GM_UNROLL for (size_t i = 0; i < rows; i++) {
+        GM_UNROLL for (size_t v = 0; v < vectors; v++) __builtin_prefetch(c + i * ldc + v * WIDTH);
+    }
+    UNROLL_SUMS for (size_t p = 0; p < k; p++, b += ldb) {
+        vector factors[2];
+        GM_UNROLL for (size_t v = 0; v < vectors; v++) factors[v] = load(b + v * WIDTH);
+        GM_UNROLL for (size_t i = 0; i < rows; i++) {
+            vector x = spread(at[i / 3][i % 3 * row]);
+            GM_UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = multiply_add(x, factors[v], sums[i][v]);
+        }
+        GM_UNROLL for (size_t i = 0; i < rows; i += 3) at[i / 3] += column;
+    }
+    if (n == vectors * WIDTH)
+        put_sums(rows, vectors, true, n, sums, beta, c, ldc);
+    else
+        put_sums(rows, vectors, false, n, sums, beta, c, ldc);
+}
+
+/* A and B where they lie. */
+TARGET static void tile(size_t rows, size_t n, size_t k, gm_operand a, const float *b, size_t ldb, float beta, float *c,
+                        size_t ldc) {
+#define HEIGHT(rows)                                                                                                   \
+    case rows:                                                                                                         \
+        if (n > WIDTH)                                                                                                 \
+            fixed_tile(rows, 2, n, k, a.at, a.row, a.column, b, ldb, beta, c, ldc);                                    \
+        else                                                                                                           \
+            fixed_tile(rows, 1, n, k, a.at, a.row, a.column, b, ldb, beta, c, ldc);                                    \
+        break;
+    switch (rows) { EACH_HEIGHT(HEIGHT) }
+#undef HEIGHT
+}
+
+/* Both packed: addresses are known but for one number each. */
+TARGET static void packed_tile(size_t rows, size_t n, size_t k, const float *strip, const float *panel, float beta,
+                               float *c, size_t ldc) {
+#define HEIGHT(rows)                                                                                                   \
+    case rows:                                                                                                         \
+        if (n > WIDTH)                                                                                                 \
+            fixed_tile(rows, 2, n, k, strip, 1, rows, panel, 2 * WIDTH, beta, c, ldc);                                 \
+        else                                                                                                           \
+            fixed_tile(rows, 1, n, k, strip, 1, rows, panel, WIDTH, beta, c, ldc);                                     \
+        break;
+    switch (rows) { EACH_HEIGHT(HEIGHT) }
+#undef HEIGHT
+}
+
+/* ---- products ---- */
+
+/* Whether a panel of B, [k, n], is packed: not where few tiles meet it, which read it as fast where it lies, if its
+ * rows are not so far apart that they are in each other's way in the caches. Tiles read whole vectors. */
+static bool is_packed(size_t m, size_t n, size_t k, gm_operand b) {
+    return b.column != 1 || m > FEW || k * b.row >= NEAR || n % WIDTH != 0;
+}
+
+/* Fetches rows first .. end - 1 of a panel of B that lies in rows: processors see no pattern in rows far apart. */
+static void fetch_rows(const float *b, size_t ldb, size_t first, size_t end) {
+    for (size_t p = first; p < end; p++)
+        for (size_t j = 0; j < PANEL; j += LINE) __builtin_prefetch(b + p * ldb + j, 0, 2);
+}
+
+/* One run of a piece of A, with all panels of B. Tiles are about equally high. */
+static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc) {
+    _Alignas(64) float panel[RUN * PANEL];
+    static _Alignas(64) _Thread_local float strips[PACKS_A ? PIECE * RUN + WIDTH : 1];
+    const size_t tiles = pieces(m, ROWS), least = m / tiles, higher = m % tiles;
+    const bool packs_a = PACKS_A && n >= WIDE;
+    for (size_t i = 0, first = 0, rows; packs_a && i < tiles; i++, first += rows) {
+        rows = least + (i < higher ? 1 : 0);
+        pack_strip(rows, k, from(a, first, 0), strips + first * k);
+    }
+    for (size_t j = 0; j < n; j += PANEL) {
+        const size_t columns = smaller(n - j, PANEL), width = WIDTH * pieces(columns, WIDTH);
+        const gm_operand part = from(b, 0, j);
+        const bool packs_b = packs_a || is_packed(m, columns, k, b), fetches = b.column == 1 && j + PANEL < n;
+        if (packs_b) pack_panel(k, columns, part, panel);
+        for (size_t i = 0, first = 0, rows; i < tiles; i++, first += rows) {
+            float *to = c + first * ldc + j;
+            if (fetches) fetch_rows(part.at + PANEL, b.row, k * i / tiles, k * (i + 1) / tiles);
+            rows = least + (i < higher ? 1 : 0);
+            if (packs_a)
+                packed_tile(rows, columns, k, strips + first * k, panel, beta, to, ldc);
+            else
+                tile(rows, columns, k, from(a, first, 0), packs_b ? panel : part.at, packs_b ? width : b.row, beta, to,
+                     ldc);
+        }
+    }
+}
+
+static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc) {
+    const size_t runs = pieces(k, RUN), parts = pieces(m, PIECE);
+    for (size_t r = 0, at = 0, stop; r < runs; r++, at = stop) {
+        stop = k * (r + 1) / runs;
+        for (size_t i = 0, first = 0, end; i < parts; i++, first = end) {
+            end = m * (i + 1) / parts;
+            multiply_piece(end - first, n, stop - at, from(a, first, at), from(b, at, 0), r == 0 ? beta : 1.0f,
+                           c + first * ldc, ldc);
+        }
+    }
+}
