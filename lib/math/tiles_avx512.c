@@ -19,7 +19,7 @@ typedef __m512 vector;
 typedef __mmask16 mask;
 
 TEMPLATE mask first_of(size_t n) {
-    return n >= WIDTH ? (mask)0xffff : (mask)((1u << n) - 1);
+    return (mask)(n >= WIDTH ? 0xffffu : (1u << n) - 1);
 }
 
 TEMPLATE vector zero(void) {

@@ -177,6 +177,7 @@ static bool answer(meeting *m) {
 struct gm_lane_out {
     meeting with;
     memory m, offered; /* what the reader has mapped; what it may be mapping */
+    bool begun;        /* a large record went through the pipe: it is not the only one, if another one comes */
     bool hopeless;     /* there is no memory to offer, or no way to */
     bool waited;       /* in vain, when so many slots had been given back: */
     uint32_t waited_at;
@@ -322,7 +323,8 @@ bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char bytes[GM_LANE
     size_t needed;
     if (p->total < GM_LANE_MIN || !measure(p, &needed) || !has_reader(o)) return false;
     if (!o->m.base || o->m.slot_bytes < needed) {
-        offer(o, needed);
+        if (o->begun) offer(o, needed);
+        o->begun = true;
         return false;
     }
     int found = wait_for_slot(o);

@@ -5,7 +5,8 @@
  *   1. The two meet by sockets that are named after the pipe (unix(7), "abstract"): each listens, then calls the other,
  *      so that whoever comes last finds who came first. Only who reads and writes records itself does: cat, tee or a
  *      filter in another language never will.
- *   2. The writer with a large record makes sealed memory of a few slots (memfd_create(2)) and sends its descriptor.
+ *   2. The writer with a second large record makes sealed memory of a few slots (memfd_create(2)) and sends its
+ *      descriptor. (For one record it would not pay.)
  *   3. The reader that meets a large record in the pipe looks for such memory, maps it and answers.
  *   4. From then on the writer copies the content of large records into free slots. Through the pipe goes, in such a
  *      record's place, a ticket.
