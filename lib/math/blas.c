@@ -33,7 +33,7 @@ static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key; /* unmaps a thread's buffer when it ends */
 static bool has_key;
 static atomic_bool pool_is_ours;  /* --wrap is in force */
-static _Thread_local void *own;   /* this thread's buffer */
+static _Thread_local void *own;   /* this thread's buffer; tiles are packed into it, too */
 static _Thread_local bool in_use; /* it was handed out */
 
 static void unmap(void *buffer) {
@@ -160,7 +160,7 @@ static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,
         matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b, ldb,
                a, ta == CblasTrans ? lda : 1, beta, c, 1);
     else if (tiles && gm_product_suits(m, k))
-        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc);
+        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc, map_own() ? own : NULL);
     else
         matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }

@@ -13,5 +13,5 @@ const gm_tiles *gm_tiles_here(void) {
 }
 
 bool gm_product_suits(size_t m, size_t k) {
-    return m <= 384 || k <= (size_t)2 * GM_PRODUCT_RUN;
+    return m <= 384 || k <= 2 * GM_PRODUCT_RUN;
 }

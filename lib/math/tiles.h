@@ -14,7 +14,7 @@
  *
  * and get product() from it.
  */
-#define RUN ((size_t)GM_PRODUCT_RUN)
+#define RUN GM_PRODUCT_RUN
 #define PANEL (2 * WIDTH)      /* columns of a tile at most */
 #define NEAR ((size_t)1 << 18) /* floats of B that a run passes over, where it need not be packed */
 #define LINE ((size_t)16)      /* floats that a cache loads together */
@@ -179,12 +179,15 @@ static void fetch_rows(const float *b, size_t ldb, size_t first, size_t end) {
         for (size_t j = 0; j < PANEL; j += LINE) __builtin_prefetch(b + p * ldb + j, 0, 2);
 }
 
+_Static_assert(!PACKS_A || PIECE * RUN + WIDTH <= GM_PRODUCT_ROOM,
+               "a piece of A, and what pack_strip writes behind it");
+
 /* One run of a piece of A, with all panels of B. Tiles are about equally high. */
-static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc) {
+static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc,
+                           float *strips) {
     _Alignas(64) float panel[RUN * PANEL];
-    static _Alignas(64) _Thread_local float strips[PACKS_A ? PIECE * RUN + WIDTH : 1];
     const size_t tiles = pieces(m, ROWS), least = m / tiles, higher = m % tiles;
-    const bool packs_a = PACKS_A && n >= WIDE;
+    const bool packs_a = PACKS_A && strips && n >= WIDE;
     for (size_t i = 0, first = 0, rows; packs_a && i < tiles; i++, first += rows) {
         rows = least + (i < higher ? 1 : 0);
         pack_strip(rows, k, from(a, first, 0), strips + first * k);
@@ -207,14 +210,15 @@ static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operan
     }
 }
 
-static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc) {
+static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc,
+                    float *room) {
     const size_t runs = pieces(k, RUN), parts = pieces(m, PIECE);
     for (size_t r = 0, at = 0, stop; r < runs; r++, at = stop) {
         stop = k * (r + 1) / runs;
         for (size_t i = 0, first = 0, end; i < parts; i++, first = end) {
             end = m * (i + 1) / parts;
             multiply_piece(end - first, n, stop - at, from(a, first, at), from(b, at, 0), r == 0 ? beta : 1.0f,
-                           c + first * ldc, ldc);
+                           c + first * ldc, ldc, room);
         }
     }
 }

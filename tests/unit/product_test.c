@@ -35,7 +35,7 @@ static float chain(size_t k, gm_operand a, gm_operand b, size_t i, size_t j, flo
 
 /* Both factors stored so or transposed, their rows some numbers apart: the first number that is not the chain's, or
  * that was written outside C, or SIZE_MAX. */
-static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float beta, size_t apart) {
+static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float beta, size_t apart, float *strips) {
     size_t lda = (ta ? m : k) + PADDING, ldb = (tb ? k : n) + apart, ldc = n + PADDING, wrong = SIZE_MAX;
     size_t sizes[] = {(ta ? k : m) * lda, (tb ? n : k) * ldb, m * ldc};
     float *room[4];
@@ -50,7 +50,7 @@ static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float 
     if (beta == 0.0f) /* C is not read */
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) c[i * ldc + j] = before[i * ldc + j] = NAN;
-    tiles->product(m, n, k, a, b, beta, c, ldc);
+    tiles->product(m, n, k, a, b, beta, c, ldc, strips);
     for (size_t i = 0; i < m * ldc && wrong == SIZE_MAX; i++) {
         float wanted = i % ldc < n ? chain(k, a, b, i / ldc, i % ldc, beta, before[i]) : before[i];
         if (memcmp(&c[i], &wanted, sizeof wanted) != 0) wrong = i;
@@ -60,8 +60,9 @@ static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float 
 }
 
 static void check_shape(size_t m, size_t n, size_t k, float beta, size_t apart) {
-    for (int turned = 0; turned < 4; turned++) {
-        size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, apart);
+    static float strips[GM_PRODUCT_ROOM];
+    for (int turned = 0; turned < 8; turned++) {
+        size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, apart, turned & 4 ? strips : NULL);
         if (wrong == SIZE_MAX) continue;
         printf("# %s: %zu x %zu x %zu, beta %g, B %zu apart, turned %d: number %zu\n", tiles->name, m, n, k,
                (double)beta, apart, turned, wrong);
