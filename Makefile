@@ -87,6 +87,8 @@ valgrind-packages:
 
 # ---- objects ----
 $(BUILD)/lib/math/blas.o: INCLUDES = -I$(BLAS_INC)
+# Under sanitizers the loops of products are most of the time that tests take.
+$(BUILD)/lib/math/tiles_%.o: override OPT += $(if $(findstring -fsanitize,$(CFLAGS)),-O3)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
