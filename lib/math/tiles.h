@@ -70,8 +70,7 @@ TARGET static void pack_panel(size_t k, size_t n, gm_operand b, float *to) {
         copy_rows(1, k, n, b.at, b.row, to);
 }
 
-/* to[k, rows] = A[rows, k]. Vectors are stored one over the end of the other: up to WIDTH numbers behind are written.
- */
+/* to[k, rows] = A[rows, k]. Stores overlap: up to WIDTH numbers behind are written. */
 TARGET static void pack_strip(size_t rows, size_t k, gm_operand a, float *to) {
     if (a.row == 1) {
         const mask some = first_of(rows);
