@@ -1,6 +1,7 @@
 /* tiles.h: C = A B + beta C by tiles of C. The body of tiles_avx512.c and tiles_avx2.c, which say before it
  *
  *   TARGET          the attribute of functions that use the processor's vectors; TEMPLATE, of those inlined into them
+ *   INTRINSIC(name) the compiler's function `name` for such a vector
  *   vector, mask    types; a mask marks the first numbers of a vector
  *   WIDTH           floats of a vector
  *   ROWS            rows of a tile at most, and EACH_HEIGHT(X) for X(1) ... X(ROWS)
@@ -9,8 +10,7 @@
  *   FEW             rows of A that do not pay for packing B
  *   PACKS_A         whether A is packed, too, where C is WIDE
  *   first_of        the mask of the first n numbers, of all for n >= WIDTH
- *   zero, spread, load, load_first, store, store_first, add, multiply, multiply_add
- *   transpose       of WIDTH vectors
+ *   load_first, store_first, and transpose of WIDTH vectors
  *
  * and get product() from it.
  */
@@ -34,6 +34,18 @@ static gm_operand from(gm_operand x, size_t i, size_t j) {
     return x;
 }
 
+TEMPLATE vector spread(float x) {
+    return INTRINSIC(set1_ps)(x);
+}
+
+TEMPLATE vector load(const float *x) {
+    return INTRINSIC(loadu_ps)(x);
+}
+
+TEMPLATE void store(float *x, vector v) {
+    INTRINSIC(storeu_ps)(x, v);
+}
+
 /* ---- packing ---- */
 
 /* to[k, width] = B[k, n], the columns beyond n are 0. */
@@ -45,20 +57,22 @@ TEMPLATE void copy_rows(const size_t vectors, size_t k, size_t n, const float *b
     }
 }
 
-/* The same of B's transpose, b[n, k]. */
-TARGET static void pack_columns(size_t vectors, size_t k, size_t n, const float *b, size_t ldb, float *to) {
-    const size_t width = vectors * WIDTH;
-    for (size_t j = 0; j < width; j += WIDTH, b += WIDTH * ldb) {
-        for (size_t p = 0; p < k; p += WIDTH) {
-            const mask some = first_of(k - p);
-            vector r[WIDTH];
-            GM_UNROLL for (size_t i = 0; i < WIDTH; i++) r[i] = j + i < n ? load_first(b + i * ldb + p, some) : zero();
-            transpose(r);
-            GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
-                if (p + i < k) store(to + (p + i) * width + j, r[i]);
-            }
+/* to[p * apart + i] = x[i * ldx + p] for p < k and i < WIDTH, 0 from the row n on. */
+TEMPLATE void turn_rows(size_t n, size_t k, const float *x, size_t ldx, float *to, size_t apart) {
+    for (size_t p = 0; p < k; p += WIDTH) {
+        const mask some = first_of(k - p);
+        vector r[WIDTH];
+        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) r[i] = i < n ? load_first(x + i * ldx + p, some) : spread(0.0f);
+        transpose(r);
+        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
+            if (p + i < k) store(to + (p + i) * apart, r[i]);
         }
     }
+}
+
+/* The same of B's transpose, b[n, k]. */
+TARGET static void pack_columns(size_t vectors, size_t k, size_t n, const float *b, size_t ldb, float *to) {
+    for (size_t j = 0; j < n; j += WIDTH) turn_rows(n - j, k, b + j * ldb, ldb, to + j, vectors * WIDTH);
 }
 
 TARGET static void pack_panel(size_t k, size_t n, gm_operand b, float *to) {
@@ -72,20 +86,11 @@ TARGET static void pack_panel(size_t k, size_t n, gm_operand b, float *to) {
 
 /* to[k, rows] = A[rows, k]. Stores overlap: up to WIDTH numbers behind are written. */
 TARGET static void pack_strip(size_t rows, size_t k, gm_operand a, float *to) {
-    if (a.row == 1) {
-        const mask some = first_of(rows);
+    const mask some = first_of(rows);
+    if (a.row == 1)
         for (size_t p = 0; p < k; p++) store(to + p * rows, load_first(a.at + p * a.column, some));
-        return;
-    }
-    for (size_t p = 0; p < k; p += WIDTH) {
-        const mask some = first_of(k - p);
-        vector r[WIDTH];
-        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) r[i] = i < rows ? load_first(a.at + i * a.row + p, some) : zero();
-        transpose(r);
-        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
-            if (p + i < k) store(to + (p + i) * rows, r[i]);
-        }
-    }
+    else
+        turn_rows(rows, k, a.at, a.row, to, rows);
 }
 
 /* ---- a tile ---- */
@@ -99,7 +104,7 @@ TEMPLATE void put_sums(const size_t rows, const size_t vectors, const bool whole
         GM_UNROLL for (size_t v = 0; v < vectors; v++) {
             const bool all = whole || v + 1 < vectors;
             float *at = c + v * WIDTH;
-            if (beta != 0.0f) sums[i][v] = add(multiply(scale, all ? load(at) : load_first(at, rest)), sums[i][v]);
+            if (beta != 0.0f) sums[i][v] = scale * (all ? load(at) : load_first(at, rest)) + sums[i][v];
             if (all)
                 store(at, sums[i][v]);
             else
@@ -115,7 +120,7 @@ TEMPLATE void fixed_tile(const size_t rows, const size_t vectors, size_t n, size
     vector sums[ROWS][2];
     const float *at[(ROWS + 2) / 3]; /* of every third row: addresses are in registers, too */
     GM_UNROLL for (size_t i = 0; i < rows; i++) {
-        GM_UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = zero();
+        GM_UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = spread(0.0f);
     }
     GM_UNROLL for (size_t i = 0; i < rows; i += 3) at[i / 3] = a + i * row;
     GM_UNROLL for (size_t i = 0; i < rows; i++) {
@@ -126,7 +131,7 @@ TEMPLATE void fixed_tile(const size_t rows, const size_t vectors, size_t n, size
         GM_UNROLL for (size_t v = 0; v < vectors; v++) factors[v] = load(b + v * WIDTH);
         GM_UNROLL for (size_t i = 0; i < rows; i++) {
             vector x = spread(at[i / 3][i % 3 * row]);
-            GM_UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = multiply_add(x, factors[v], sums[i][v]);
+            GM_UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = INTRINSIC(fmadd_ps)(x, factors[v], sums[i][v]);
         }
         GM_UNROLL for (size_t i = 0; i < rows; i += 3) at[i / 3] += column;
     }

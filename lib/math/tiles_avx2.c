@@ -8,6 +8,7 @@
 
 #define TARGET __attribute__((target("avx2,fma")))
 #define TEMPLATE TARGET static inline __attribute__((always_inline))
+#define INTRINSIC(name) _mm256_##name
 #define WIDTH ((size_t)8)
 #define ROWS ((size_t)6)
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
@@ -28,40 +29,12 @@ TEMPLATE mask first_of(size_t n) {
     return _mm256_loadu_si256((const mask *)(marks + (n >= WIDTH ? 0 : WIDTH - n)));
 }
 
-TEMPLATE vector zero(void) {
-    return _mm256_setzero_ps();
-}
-
-TEMPLATE vector spread(float x) {
-    return _mm256_set1_ps(x);
-}
-
-TEMPLATE vector load(const float *x) {
-    return _mm256_loadu_ps(x);
-}
-
 TEMPLATE vector load_first(const float *x, mask some) {
     return _mm256_maskload_ps(x, some);
 }
 
-TEMPLATE void store(float *x, vector v) {
-    _mm256_storeu_ps(x, v);
-}
-
 TEMPLATE void store_first(float *x, mask some, vector v) {
     _mm256_maskstore_ps(x, some, v);
-}
-
-TEMPLATE vector add(vector a, vector b) {
-    return _mm256_add_ps(a, b);
-}
-
-TEMPLATE vector multiply(vector a, vector b) {
-    return _mm256_mul_ps(a, b);
-}
-
-TEMPLATE vector multiply_add(vector a, vector b, vector c) {
-    return _mm256_fmadd_ps(a, b, c);
 }
 
 /* r = its transpose: within halves of the vectors, then the halves. */

@@ -7,6 +7,7 @@
 
 #define TARGET __attribute__((target("avx512f")))
 #define TEMPLATE TARGET static inline __attribute__((always_inline))
+#define INTRINSIC(name) _mm512_##name
 #define WIDTH ((size_t)16)
 #define ROWS ((size_t)12)
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
@@ -22,40 +23,12 @@ TEMPLATE mask first_of(size_t n) {
     return (mask)(n >= WIDTH ? 0xffffu : (1u << n) - 1);
 }
 
-TEMPLATE vector zero(void) {
-    return _mm512_setzero_ps();
-}
-
-TEMPLATE vector spread(float x) {
-    return _mm512_set1_ps(x);
-}
-
-TEMPLATE vector load(const float *x) {
-    return _mm512_loadu_ps(x);
-}
-
 TEMPLATE vector load_first(const float *x, mask some) {
     return _mm512_maskz_loadu_ps(some, x);
 }
 
-TEMPLATE void store(float *x, vector v) {
-    _mm512_storeu_ps(x, v);
-}
-
 TEMPLATE void store_first(float *x, mask some, vector v) {
     _mm512_mask_storeu_ps(x, some, v);
-}
-
-TEMPLATE vector add(vector a, vector b) {
-    return _mm512_add_ps(a, b);
-}
-
-TEMPLATE vector multiply(vector a, vector b) {
-    return _mm512_mul_ps(a, b);
-}
-
-TEMPLATE vector multiply_add(vector a, vector b, vector c) {
-    return _mm512_fmadd_ps(a, b, c);
 }
 
 TEMPLATE vector low_pairs(vector a, vector b) {
