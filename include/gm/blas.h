@@ -14,7 +14,8 @@
  * one, and the functions below have no way to say so. */
 GM_MUST_USE int gm_blas_ready(gm_error *e);
 
-/* C[m,n] = A[m,k] B[k,n] + beta C. One thread; a single row or column goes through the matrix-vector product. */
+/* C[m,n] = A[m,k] B[k,n] + beta C. One thread; a single row goes through the matrix-vector product, and of a single
+ * column GM_COLUMN_ROWS numbers at a time. */
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                float *c, size_t ldc);
 /* C[m,n] = A[m,k] B[n,k]' + beta C. */
@@ -23,6 +24,12 @@ void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
 /* C[m,n] = A[k,m]' B[k,n] + beta C. */
 void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc);
+
+/* Whether how a product is cut changes no bit: a number of C is the same whichever rows and columns are computed with
+ * it, where these are 2 rows at least and 384 at most, and cuts leave no single column and are between rows whose
+ * numbers GM_COLUMN_ROWS divides. True of tiles; OpenBLAS chooses its loops by the shape of a product. */
+bool gm_matmul_cuts_freely(void);
+#define GM_COLUMN_ROWS 64
 
 /* C[m,n] = A[k,m]' B[k,n] + beta C, in double. */
 void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b, size_t ldb,

@@ -8,15 +8,18 @@
 
 #include "gm/loss.h"
 
-/* Rows of a chunk. BLAS packs the weights anew for each, so chunks are large for a network with an rff layer, whose
+/* Rows of a chunk. Products pack the weights anew for each, so chunks are large for a network with an rff layer, whose
  * weights are many, and else as large as leaves two of them to a network that only runs forward, and four to one that
  * learns. A network is wide if a layer has so many weights: its chunks are larger, and if there is only one the
- * products of its layers are cut in two. */
+ * products of its layers are cut in two. One thread alone has nothing to share: its chunks are large, and its products
+ * whole, where that changes no bit (gm_matmul_cuts_freely). Chunks are longer by GM_CHUNK where the last one would be a
+ * single row. */
 #define GM_CHUNK 64
 #define GM_CHUNK_WIDE 128
 #define GM_CHUNK_LARGE 256
 #define GM_WIDE ((size_t)1 << 17)
-/* Rows of W in a slice, for each of which BLAS packs the derivatives anew: an eighth of W, within these bounds. */
+/* Rows of W in a slice, for each of which products pack the derivatives anew: an eighth of W in multiples of GM_SLICE,
+ * up to GM_SLICE_LARGE; this for one thread alone, as above. */
 #define GM_SLICE 64
 #define GM_SLICE_LARGE 256
 

@@ -149,13 +149,24 @@ static gm_operand operand(CBLAS_TRANSPOSE op, const float *x, size_t ld) {
     return op == CblasTrans ? (gm_operand){x, 1, ld} : (gm_operand){x, ld, 1};
 }
 
+/* C[m,1] = op(A) b + beta C. */
+static void multiply_column(CBLAS_TRANSPOSE ta, size_t m, size_t k, const float *a, size_t lda, const float *b,
+                            size_t step, float beta, float *c, size_t ldc) {
+    for (size_t i = 0; i < m; i += GM_COLUMN_ROWS) {
+        const size_t rows = m - i < GM_COLUMN_ROWS ? m - i : GM_COLUMN_ROWS;
+        if (ta == CblasTrans)
+            matvec(ta, k, rows, a + i, lda, b, step, beta, c + i * ldc, ldc);
+        else
+            matvec(ta, rows, k, a + i * lda, lda, b, step, beta, c + i * ldc, ldc);
+    }
+}
+
 /* C[m,n] = op(A) op(B) + beta C. */
 static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
                      const float *b, size_t ldb, float beta, float *c, size_t ldc) {
     if (empty_product(m, n, k, beta, c, ldc)) return;
     if (n == 1)
-        matvec(ta, ta == CblasTrans ? k : m, ta == CblasTrans ? m : k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c,
-               ldc);
+        multiply_column(ta, m, k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c, ldc);
     else if (m == 1)
         matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b, ldb,
                a, ta == CblasTrans ? lda : 1, beta, c, 1);
@@ -163,6 +174,10 @@ static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n,
         tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc, map_own() ? own : NULL);
     else
         matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
+bool gm_matmul_cuts_freely(void) {
+    return tiles != NULL;
 }
 
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,

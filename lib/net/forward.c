@@ -56,7 +56,7 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
                           .mode = gm_mode_of_packs(mode, w->net->pack),
                           .output = output};
     run.chunk_rows = gm_walk_chunk(w, run.rows, 2);
-    gm_walk_cut(w, gm_pieces(run.rows, run.chunk_rows));
+    gm_walk_cut(w, run.rows, gm_pieces(run.rows, run.chunk_rows));
     if (gm_input_check(input, w->net, rows, e) < 0) return -1;
     if (rows == 0) return 0;
     if (gm_walk_staged(w, &mode)) {

@@ -416,8 +416,8 @@ static void slice_piece(void *context, size_t i) {
     const gm_net *net = pass->walk->net;
     const gm_slice *slice = &pass->walk->slices[i];
     const gm_layer *layer = &net->layers[slice->layer];
-    pass->slice_values[i] = 0.0;
     if (layer->kind == GM_BATCHNORM) {
+        pass->block_values[slice->block] = 0.0;
         if (pass->call->gradients) batchnorm_slice(pass, slice->layer);
         return;
     }
@@ -431,7 +431,9 @@ static void slice_piece(void *context, size_t i) {
             gm_dense_backward_biases(pass->bias_rows, layer->units, d, pass->call->gradients[layer->biases]);
         if (!layer->spectral) add_decay(pass, n, pass->params + at, dw);
     }
-    pass->slice_values[i] = decay(pass, n, pass->params + at);
+    for (size_t row = 0; row < slice->count; row += GM_SLICE)
+        pass->block_values[slice->block + row / GM_SLICE] = decay(
+            pass, gm_smaller(GM_SLICE, slice->count - row) * layer->units, pass->params + at + row * layer->units);
 }
 
 /* W is divided by s = a' W u, so that d/dW = (g - (sum of g W / s) a u') / s, g being the gradient of W / s (Miyato et
@@ -547,10 +549,11 @@ static int prepare(gm_pass *pass, gm_error *e) {
     pass->staged = gm_walk_staged(w, &call->mode);
     pass->lowest = call->gradients ? w->first_trained + 1 : w->net->layer_count + 1;
     pass->operand_chunks = gm_pieces(call->rows, w->chunk_rows);
-    gm_walk_cut(w, (pass->operands + pass->penalties) * pass->operand_chunks);
+    gm_walk_cut(w, call->rows, (pass->operands + pass->penalties) * pass->operand_chunks);
+    gm_walk_slice(w);
     pass->to = w->net->layer_count;
     if (gm_walk_reserve(&w->values, pass->bias_rows, 1, sizeof(double), e) < 0 ||
-        gm_walk_reserve(&w->slice_values, w->slice_count, 1, sizeof(double), e) < 0)
+        gm_walk_reserve(&w->block_values, w->block_count, 1, sizeof(double), e) < 0)
         return -1;
     bool shared = pass->keeps || pass->reuses;
     bool stacked = call->gradients || pass->penalties || pass->staged || shared;
@@ -558,7 +561,7 @@ static int prepare(gm_pass *pass, gm_error *e) {
         return -1;
     pass->stacked = stacked ? w->stacked.bytes : NULL;
     pass->values = w->values.bytes;
-    pass->slice_values = w->slice_values.bytes;
+    pass->block_values = w->block_values.bytes;
     pass->whole = pass->operands == 1 && !pass->penalties && !shared ? gm_input_whole(&call->inputs[0]) : NULL;
     gm_walk_spectra(w, pass->params);
     if (!pass->staged) return gm_walk_running(w, pass->params, e);
@@ -567,10 +570,10 @@ static int prepare(gm_pass *pass, gm_error *e) {
 
 /* Sums in a fixed order, in double. */
 static double total(const gm_pass *pass, bool decays) {
-    double sum = 0.0, slices = 0.0;
+    double sum = 0.0, blocks = 0.0;
     for (size_t i = 0; i < pass->bias_rows; i++) sum += pass->values[i];
-    for (size_t i = 0; decays && i < pass->walk->slice_count; i++) slices += pass->slice_values[i];
-    return (pass->bias_rows ? sum / (double)pass->call->rows : 0.0) + slices;
+    for (size_t i = 0; decays && i < pass->walk->block_count; i++) blocks += pass->block_values[i];
+    return (pass->bias_rows ? sum / (double)pass->call->rows : 0.0) + blocks;
 }
 
 /* [rows, columns] is [rows / pack, pack * columns]. */

@@ -26,8 +26,8 @@ typedef struct gm_pass {
     size_t from, to;       /* the layers that chunks go through now */
     size_t lowest;         /* d[lowest] is the last that parameters want; above layer_count: none */
     double *values;        /* [operands * rows], then [penalties * rows] */
-    double *slice_values;
-    double l1, l2;                      /* weights of these terms */
+    double *block_values;  /* of weights */
+    double l1, l2;         /* weights of these terms */
     double divergence[GM_OPERANDS_MAX]; /* of kl, for each operand */
     double labelled[GM_TERMS_MAX];      /* rows over rows with a label: what these count in a term on class numbers */
     size_t penalty_terms[GM_TERMS_MAX]; /* of the loss */

@@ -45,30 +45,52 @@ static void place_layers(gm_walk *w) {
     }
 }
 
-size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
-    size_t chunk = w->chunk_least;
-    while (chunk < GM_CHUNK_LARGE && 2 * chunk * chunks <= rows) chunk *= 2;
-    return chunk;
+_Static_assert(GM_CHUNK % GM_COLUMN_ROWS == 0 && GM_SLICE % GM_COLUMN_ROWS == 0, "cuts are where they change no bit");
+
+/* Whether work need not be cut. */
+static bool is_undivided(void) {
+    return gm_threads() == 1 && gm_matmul_cuts_freely();
 }
 
-void gm_walk_cut(gm_walk *w, size_t chunks) {
-    w->cuts = chunks == 1 && w->chunk_least > GM_CHUNK ? 2 : 1;
+/* Pieces of `piece` rows, or so many more that none is of a single row. */
+static size_t without_single(size_t n, size_t piece, size_t more) {
+    while (n > 1 && n % piece == 1) piece += more;
+    return piece;
+}
+
+size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
+    size_t chunk = is_undivided() ? GM_CHUNK_LARGE : w->chunk_least;
+    while (chunk < GM_CHUNK_LARGE && 2 * chunk * chunks <= rows) chunk *= 2;
+    return without_single(rows, chunk, GM_CHUNK);
+}
+
+void gm_walk_cut(gm_walk *w, size_t rows, size_t chunks) {
+    const bool shared = rows == 1 || !is_undivided();
+    w->cuts = shared && chunks == 1 && w->chunk_least > GM_CHUNK ? 2 : 1;
 }
 
 static size_t slice_rows(const gm_layer *layer) {
-    const size_t eighth = gm_pieces(layer->inputs / 8, 16) * 16;
-    return eighth < GM_SLICE ? GM_SLICE : gm_smaller(eighth, GM_SLICE_LARGE);
+    const size_t eighth = gm_pieces(gm_pieces(layer->inputs, 8), GM_SLICE) * GM_SLICE;
+    const size_t rows = is_undivided() ? GM_SLICE_LARGE : gm_smaller(eighth, GM_SLICE_LARGE);
+    return without_single(layer->inputs, rows, GM_SLICE);
 }
 
-static size_t cut_slices(const gm_net *net, gm_slice *slices) {
-    size_t n = 0;
+static size_t blocks_of(const gm_layer *layer) {
+    return layer->kind == GM_DENSE ? gm_pieces(layer->inputs, GM_SLICE) : layer->kind == GM_BATCHNORM ? 1 : 0;
+}
+
+void gm_walk_slice(gm_walk *w) {
+    const gm_net *net = w->net;
+    size_t n = 0, block = 0;
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];
         size_t cut = layer->kind == GM_DENSE ? slice_rows(layer) : layer->kind == GM_BATCHNORM ? layer->inputs : 0;
-        for (size_t i = 0; cut && i < layer->inputs; i += cut, n++)
-            if (slices) slices[n] = (gm_slice){.layer = l, .first = i, .count = gm_smaller(cut, layer->inputs - i)};
+        for (size_t i = 0; cut && i < layer->inputs; i += cut)
+            w->slices[n++] = (gm_slice){
+                .layer = l, .first = i, .count = gm_smaller(cut, layer->inputs - i), .block = block + i / GM_SLICE};
+        block += blocks_of(layer);
     }
-    return n;
+    w->slice_count = n;
 }
 
 static int fix_layers(gm_walk *w, uint64_t seed, gm_error *e) {
@@ -112,15 +134,14 @@ gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
     w->derivative_at = gm_new(net->layer_count, sizeof *w->derivative_at, e);
     w->extra_at = gm_new(net->layer_count, sizeof *w->extra_at, e);
     w->moments_at = gm_new(net->layer_count, sizeof *w->moments_at, e);
-    w->slice_count = cut_slices(net, NULL);
-    w->slices = gm_new(w->slice_count + 1, sizeof *w->slices, e);
+    for (size_t l = 0; l < net->layer_count; l++) w->block_count += blocks_of(&net->layers[l]);
+    w->slices = gm_new(w->block_count + 1, sizeof *w->slices, e);
     bool ok = w->output_at && w->derivative_at && w->extra_at && w->moments_at && w->slices;
     if (!ok || fix_layers(w, seed, e) < 0 || make_spectra(w, e) < 0) {
         gm_walk_free(w);
         return NULL;
     }
     place_layers(w);
-    cut_slices(net, w->slices);
     return w;
 }
 
@@ -139,7 +160,7 @@ void gm_walk_free(gm_walk *w) {
     free(w->stacked.bytes);
     free(w->scratch.bytes);
     free(w->values.bytes);
-    free(w->slice_values.bytes);
+    free(w->block_values.bytes);
     free(w);
 }
 

@@ -6,9 +6,10 @@
 
 #include "layer.h"
 
-/* A slice of rows (the last is shorter) of a dense layer's weights; of a batchnorm layer all of it. */
+/* A slice of rows of a dense layer's weights; of a batchnorm layer all of it. */
 typedef struct gm_slice {
     size_t layer, first, count;
+    size_t block; /* of its first GM_SLICE rows (or of a batchnorm layer), counted through all layers */
 } gm_slice;
 
 /* Grown to what a call needs and kept for the next. */
@@ -48,12 +49,12 @@ struct gm_walk {
     size_t labels_at;      /* of a gaussian layer with labels: the class's column in the joined input */
     float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_spectrum *spectrum; /* of a spectral layer */
-    gm_slice *slices;
-    size_t slice_count;
+    gm_slice *slices;      /* the call's: block_count at most */
+    size_t slice_count, block_count;
     gm_room stacked;      /* region of all stacked rows */
     gm_room scratch;      /* one region of chunk_rows rows for each thread */
     gm_room values;       /* double[stacked rows]: the loss of each row */
-    gm_room slice_values; /* double[slice_count]: l1 and l2 of each, or what a spectral layer sums */
+    gm_room block_values; /* double[block_count]: l1 and l2 of each */
     gm_room moments;      /* moments_width floats for each operand */
     bool expected;        /* a forward call keeps its outputs in `stacked`, its joined input before them */
     gm_kept kept;
@@ -70,8 +71,11 @@ static inline size_t gm_pieces(size_t n, size_t piece) {
 /* Rows of a chunk for a call on so many, which leaves `chunks` of them where it can. */
 size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks);
 
-/* What a call's so many chunks leave to its products: they are cut where there is only one chunk. */
-void gm_walk_cut(gm_walk *w, size_t chunks);
+/* What so many chunks of a call on so many rows leave to its products: they are cut where there is only one chunk. */
+void gm_walk_cut(gm_walk *w, size_t rows, size_t chunks);
+
+/* Cuts the weights into the call's slices. */
+void gm_walk_slice(gm_walk *w);
 
 /* Room for a * b items of `size` bytes. */
 GM_MUST_USE int gm_walk_reserve(gm_room *room, size_t a, size_t b, size_t size, gm_error *e);

@@ -40,12 +40,11 @@ static void place(const gm_net *net, float *block, float *gradients[PARAMETERS])
     for (size_t i = 0; i < net->parameter_count; i++) gradients[i] = block + net->parameters[i].offset;
 }
 
-static gan *open_gan(const char *loss) {
-    static const char *const layers[] = {"dense:200:leaky", "dropout:0.5", "dense:70:gelu", "dense:1:sigmoid"};
+static gan *open_layers(const char *const *layers, size_t n, const char *loss) {
     gm_error e;
     gan *g = calloc(1, sizeof *g);
     if (!g) exit(1);
-    g->net = parse_net("100", layers, 4);
+    g->net = parse_net("100", layers, n);
     g->walk = gm_walk_new(g->net, 11, &e);
     g->params = new_floats(g->net->block);
     CHECK(gm_net_init(g->net, "glorot", 3, g->params, &e) == 0);
@@ -56,6 +55,11 @@ static gan *open_gan(const char *loss) {
         g->inputs[o] = (gm_input){.part_count = 1, .parts[0] = {.name = "x", .values = g->x[o], .columns = INPUTS}};
     }
     return g;
+}
+
+static gan *open_gan(const char *loss) {
+    static const char *const layers[] = {"dense:200:leaky", "dropout:0.5", "dense:70:gelu", "dense:1:sigmoid"};
+    return open_layers(layers, 4, loss);
 }
 
 static void close_gan(gan *g) {
@@ -125,6 +129,29 @@ static void test_same_bits(void) {
     }
     CHECK(gm_threads_set(1, &e) == 0);
     free_results(first);
+    close_gan(g);
+}
+
+/* Nor on the chunks and slices that so many threads cut, be the last of them single rows. */
+static void test_same_bits_of_cuts(void) {
+    static const char *const layers[] = {"dense:65:leaky", "dense:129:tanh", "dense:193:relu", "dense:1:sigmoid"};
+    static const size_t rows[] = {1, 2, 63, 65, 128, 129, 193, ROWS};
+    gm_error e;
+    gan *g = open_layers(layers, 4, "bce(x,0.9) + bce(fake,0) + 1e-3*l2()");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        results *one = run(g, rows[i], true, true);
+        for (size_t threads = 2; threads <= 3; threads++) {
+            CHECK(gm_threads_set(threads, &e) == 0);
+            results *more = run(g, rows[i], true, true);
+            CHECK(equal_gradients(g, one, more));
+            CHECK(equal_inputs(one, more));
+            CHECK(memcmp(one->output, more->output, sizeof one->output) == 0);
+            CHECK(one->value == more->value && one->value > 0.0);
+            free_results(more);
+        }
+        CHECK(gm_threads_set(1, &e) == 0);
+        free_results(one);
+    }
     close_gan(g);
 }
 
@@ -491,9 +518,10 @@ static void test_wide_same_bits(void) {
     double value = 0;
     fill_wide(v);
     for (size_t i = 0; i < n; i++) p->params[i] = (float)(i * 104729 % 2003) / 4e4f - 0.025f;
-    for (size_t threads = 1; threads <= 3; threads++) {
+    for (size_t i = 0; i < 6; i++) {
+        const size_t threads = i % 3 + 1, rows = i < 3 ? WIDE_ROWS : 1;
         CHECK(gm_threads_set(threads, &p->e) == 0);
-        CHECK(run_plain(p, "mse(x,1)", WIDE_ROWS, v, (gm_target){0}) == 0);
+        CHECK(run_plain(p, "mse(x,1)", rows, v, (gm_target){0}) == 0);
         if (threads == 1) {
             memcpy(gradient, p->gradient, n * sizeof *gradient);
             memcpy(input_gradient, p->input_gradient, sizeof input_gradient);
@@ -699,6 +727,7 @@ static void test_bad_packs(void) {
 
 int main(void) {
     RUN(test_same_bits);
+    RUN(test_same_bits_of_cuts);
     RUN(test_what_is_wanted);
     RUN(test_forward_is_backwards_forward);
     RUN(test_operands_have_their_masks);

@@ -83,6 +83,37 @@ static void test_matmul_tn(void) {
     check_product(gm_matmul_tn);
 }
 
+/* A product in one piece against its pieces: rows from `row` on, columns from `column` on. */
+static bool same_cut(product *f, size_t m, size_t n, size_t k, size_t row, size_t column) {
+    enum { CUT_MOST = 384 * 384 };
+    static float a[CUT_MOST], b[CUT_MOST], whole[CUT_MOST], cut[CUT_MOST];
+    const bool at = f == gm_matmul_tn, bt = f == gm_matmul_nt;
+    const size_t lda = at ? m : k, ldb = bt ? k : n;
+    const size_t rows[] = {0, row, m}, columns[] = {0, column, n};
+    fill(CUT_MOST, a, 8);
+    fill(CUT_MOST, b, 9);
+    f(m, n, k, a, lda, b, ldb, 0, whole, n);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < 2; j++)
+            f(rows[i + 1] - rows[i], columns[j + 1] - columns[j], k, a + (at ? rows[i] : rows[i] * lda), lda,
+              b + (bt ? columns[j] * ldb : columns[j]), ldb, 0, cut + rows[i] * n + columns[j], n);
+    return memcmp(whole, cut, m * n * sizeof *cut) == 0;
+}
+
+static void test_cuts(void) {
+    static product *const products[] = {gm_matmul, gm_matmul_nt, gm_matmul_tn};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t k = 1; k <= 321; k += 64) {
+            CHECK(same_cut(products[i], 193, 1, k, 128, 1));
+            CHECK(same_cut(products[i], 383, 1, k, 192, 1));
+            if (!gm_matmul_cuts_freely()) continue;
+            CHECK(same_cut(products[i], 384, 80, k, 256, 78));
+            CHECK(same_cut(products[i], 130, 300, k, 128, 144));
+            CHECK(same_cut(products[i], 4, 5, k, 2, 2));
+        }
+    }
+}
+
 enum { SIDE = 96, COPIES = 64 };
 static float left[SIDE * SIDE], right[SIDE * SIDE], results[COPIES][SIDE * SIDE];
 
@@ -217,6 +248,7 @@ int main(void) {
     RUN(test_matmul);
     RUN(test_matmul_nt);
     RUN(test_matmul_tn);
+    RUN(test_cuts);
     RUN(test_threads);
     RUN(test_callers);
     RUN(test_short_threads);
