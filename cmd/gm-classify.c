@@ -478,6 +478,7 @@ const gm_tool gm_classify_tool = {
     .role = GM_FILTER, /* with -o; else it works alone */
     .reads_files = true,
     .blas = gm_blas_text,
+    .parallel = true,
     .open = classify_open,
     .access = gm_access_arguments,
     .process = classify_process,

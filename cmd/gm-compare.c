@@ -450,6 +450,7 @@ const gm_tool gm_compare_tool = {
     .role = GM_ALONE,
     .reads_files = true,
     .blas = gm_blas_text,
+    .parallel = true,
     .open = compare_open,
     .access = gm_access_arguments,
     .process = compare_process,

@@ -95,6 +95,7 @@ const gm_tool gm_forward_tool = {
     .state_size = sizeof(forward),
     .role = GM_FILTER,
     .blas = gm_blas_text,
+    .parallel = true,
     .open = forward_open,
     .process = forward_process,
     .close = forward_close,

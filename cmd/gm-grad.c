@@ -437,6 +437,7 @@ const gm_tool gm_grad_tool = {
     .state_size = sizeof(grad),
     .role = GM_FILTER,
     .blas = gm_blas_text,
+    .parallel = true,
     .open = grad_open,
     .process = grad_process,
     .close = grad_close,

@@ -123,6 +123,7 @@ const gm_tool gm_pipe_tool = {
     .state_size = sizeof(pipe_state),
     .role = GM_ALONE,
     .blas = gm_blas_text,
+    .parallel = true,
     .open = pipe_open,
     .access = pipe_access,
     .process = pipe_process,

@@ -406,6 +406,7 @@ const gm_tool gm_sample_tool = {
     .state_size = sizeof(sample),
     .role = GM_SOURCE,
     .blas = gm_blas_text,
+    .parallel = true,
     .open = sample_open,
     .access = sample_access,
     .process = sample_process,

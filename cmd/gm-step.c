@@ -481,6 +481,7 @@ const gm_tool gm_step_tool = {
     .options = options,
     .state_size = sizeof(step),
     .role = GM_FILTER,
+    .parallel = true,
     .open = step_open,
     .access = step_access,
     .process = step_process,

@@ -4,7 +4,7 @@
 #
 # A pipeline sets, before it includes this file:   NAME   TRAIN (the pipeline, in one line)   SETTINGS (what a run depends on)
 #   INPUTS (files that it depends on)
-# and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe), the targets `tools` and $(OUT)/settings,
+# and gets: $(OUT), $(run) (runs $(TRAIN) by shell pipes, or with FUSED=1 by gm-pipe, on THREADS threads), the targets `tools` and $(OUT)/settings,
 # $(described) (what gm-init is told of DATA, LABEL and SCALE) and $(FORM) (how a CSV file is to be read: its five variables).
 
 SHELL := /bin/bash
@@ -17,7 +17,8 @@ HERE    := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 ROOT    := $(patsubst %/,%,$(dir $(HERE)))
 OUT     ?= out/$(NAME)
 FUSED   ?=
-THREADS ?= 1
+THREADS ?= $(or $(GM_THREADS),1)
+export GM_THREADS := $(THREADS)
 
 comma := ,
 empty :=
@@ -68,7 +69,7 @@ endif
 ifeq ($(FUSED),)
 run = $(TRAIN)
 else
-run = gm-pipe -j $(THREADS) '$(TRAIN)'
+run = gm-pipe '$(TRAIN)'
 endif
 
 # A run goes on only with the settings it was begun with; $(OUT) is one run.

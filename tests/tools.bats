@@ -45,6 +45,35 @@ setup() {
     done
 }
 
+# has_threads COUNT COMMAND...: whether it comes to so many threads, and to no more, while it waits for a stream
+has_threads() {
+    local wanted=$1 count=0 i
+    "${@:2}" <pipe >/dev/null 2>&1 &
+    local started=$!
+    exec 7>pipe
+    for ((i = 0; i < 200 && count < wanted; i++)); do
+        sleep 0.02
+        count=$(awk '$1 == "Threads:" { print $2 }' "/proc/$started/status")
+    done
+    exec 7>&-
+    wait $started || true
+    gm_assert_equal "$count" "$wanted"
+}
+
+@test "GM_THREADS is what -j is by default" {
+    mkfifo pipe
+    gm-init -o D.gm 4 dense:1:sigmoid >/dev/null
+    export GM_THREADS=3
+    has_threads 3 gm-forward -m D.gm -i x -o y
+    has_threads 3 gm-grad -m D.gm --loss 'bce(x,1)'
+    has_threads 4 gm-step -m D.gm # one waits for signals
+    has_threads 3 gm-step -m D.gm -j 2
+    has_threads 2 gm-pipe -j 2 'gm-forward -m D.gm -i x -o y | gm-log'
+    gm_assert_fails 2 "gm-step: GM_THREADS: expected a whole number from 1 to 64, got 'two'" env GM_THREADS=two gm-step -m D.gm
+    gm_assert_fails 2 "gm-step: --threads: '65' is not a whole number from 1 to 64" gm-step -m D.gm -j 65
+    GM_THREADS=two gm-noise -n 1 --dim 1 >/dev/null # which takes no -j
+}
+
 @test "gm-noise: the same numbers for the same seed and step, however batches are cut" {
     gm-noise -n 100 -b 30 --dim 7 -s 5 >a.gmt
     gm-noise -n 100 -b 100 --dim 7 -s 5 >b.gmt

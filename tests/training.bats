@@ -26,14 +26,15 @@ pipes() { bash -euo pipefail -c "$(gan_line "$1" "$2")"; }
 fused() { gm-pipe -j "$3" "$(gan_line "$1" "$2")"; }
 
 @test "pipes and gm-pipe, one and two threads, killed and resumed: equal bits after 500 GAN steps" {
-    for way in a b c d e; do init_pair $way; done
+    for way in a b c d e f; do init_pair $way; done
     pipes a 500
+    GM_THREADS=2 pipes f 500
     fused b 500 1
     fused c 500 2
     gm_run_killed Gd.gm 500 bash -euo pipefail -c "$(gan_line d 500)"
     gm_run_killed Ge.gm 500 gm-pipe -j 2 "$(gan_line e 500)"
-    for way in a b c d e; do gm_assert_equal "$(gm-show --step G$way.gm) $(gm-show --step D$way.gm)" "500 500"; done
-    for way in b c d e; do
+    for way in a b c d e f; do gm_assert_equal "$(gm-show --step G$way.gm) $(gm-show --step D$way.gm)" "500 500"; done
+    for way in b c d e f; do
         gm_same_model Ga.gm G$way.gm
         gm_same_model Da.gm D$way.gm
     done

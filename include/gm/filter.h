@@ -70,9 +70,9 @@ typedef struct gm_tool {
     const gm_option *options;
     size_t state_size;
     gm_role role;
-    bool reads_files; /* streams too: --max-tensor is an option, as it is of filters and sinks */
-    const char *(*blas)(
-        void); /* gm_blas_text for a tool that links BLAS: --version names it, -j is an option; else NULL */
+    bool reads_files;          /* streams too: --max-tensor is an option, as it is of filters and sinks */
+    const char *(*blas)(void); /* gm_blas_text for a tool that links BLAS: --version names it; else NULL */
+    bool parallel;             /* works on several threads: -j is an option */
     /* Reads the options, opens models. 0, -1. */
     int (*open)(gm_call *call, gm_error *e);
     /* Names the files that are opened from here on; all others are given up then. NULL: there are none. */

@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "gm/threads.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +19,10 @@ static const gm_option writer_options[] = {
 static const gm_option reader_options[] = {{"max-tensor", 0, GM_OPTION_SIZE, offsetof(gm_call, max_tensor), "BYTES",
                                             "refuse a tensor above this (default 1 GiB)", 1, 1e15},
                                            {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
-static const gm_option blas_options[] = {{"threads", 'j', GM_OPTION_SIZE, offsetof(gm_call, threads), "N",
-                                          "threads (default 1; the results are the same bits)", 1, 256},
-                                         {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
+static const gm_option parallel_options[] = {{"threads", 'j', GM_OPTION_SIZE, offsetof(gm_call, threads), "N",
+                                              "threads (default GM_THREADS or 1; the results are the same bits)", 1,
+                                              GM_THREADS_MAX},
+                                             {NULL, 0, GM_OPTION_FLAG, 0, NULL, NULL, 0, 0}};
 
 typedef struct bound {
     const gm_option *option;
@@ -39,7 +42,7 @@ static size_t options_of(const gm_tool *tool, bound bounds[OPTIONS_MAX]) {
     for (const gm_option *o = tool->options; o && o->name && n < OPTIONS_MAX; o++) bounds[n++] = (bound){o, false};
     if (writes) n = add_common(bounds, n, writer_options);
     if (reads) n = add_common(bounds, n, reader_options);
-    if (tool->blas) n = add_common(bounds, n, blas_options);
+    if (tool->parallel) n = add_common(bounds, n, parallel_options);
     return n;
 }
 
@@ -132,6 +135,16 @@ static int option_unknown(const bound *bounds, size_t count, const char *word, g
     return gm_fail_usage(e, "unknown option '--%s' (--help lists them)", name);
 }
 
+/* Threads that no option asked for: in gm-pipe its own. */
+static int default_threads(gm_call *call, gm_error *e) {
+    const char *wanted = getenv("GM_THREADS");
+    if (call->threads > 0) return 0;
+    call->threads = 1;
+    if (!call->tool->parallel || call->fused || !wanted || !*wanted) return 0;
+    if (gm_parse_size(wanted, 1, GM_THREADS_MAX, &call->threads)) return 0;
+    return gm_fail_usage(e, "GM_THREADS: expected a whole number from 1 to %d, got '%s'", GM_THREADS_MAX, wanted);
+}
+
 int gm_options_parse(gm_call *call, int argc, char **argv, gm_answer *answer, gm_error *e) {
     bound bounds[OPTIONS_MAX];
     size_t count = options_of(call->tool, bounds);
@@ -170,7 +183,7 @@ int gm_options_parse(gm_call *call, int argc, char **argv, gm_answer *answer, gm
     }
     call->argument_count = argc - optind;
     call->arguments = argv + optind;
-    return 0;
+    return default_threads(call, e);
 }
 
 void gm_options_release(gm_call *call) {
