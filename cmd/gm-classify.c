@@ -30,7 +30,7 @@ typedef struct classify {
     gm_rows *source;
     gm_state state;
     size_t batch;
-    float *x; /* [batch, inputs] */
+    float *room; /* [batch, inputs] */
     int32_t *y;
     gm_tally *tally;
     uint64_t unlabelled; /* rows left out as they have no class */
@@ -182,10 +182,10 @@ static int open_files(classify *s, const gm_call *call, gm_error *e) {
     if (adopt_calibration(s, call, s->state.step, e) != 0 || check_meaning(s, e) != 0) return -1;
     s->batch = BATCH_NUMBERS / net->inputs;
     s->batch = s->batch > BATCH_MOST ? BATCH_MOST : s->batch < 16 ? 16 : s->batch;
-    s->x = gm_new(s->batch * net->inputs, sizeof(float), e);
+    s->room = gm_new(s->batch * net->inputs, sizeof(float), e);
     s->y = gm_new(s->batch, sizeof(int32_t), e);
     s->tally = s->eval ? gm_tally_new(s->verdict.classes, gm_verdict_probable(&s->verdict), e) : NULL;
-    if (!s->x || !s->y || (s->eval && !s->tally) || open_rows(s, call, e) != 0) return -1;
+    if (!s->room || !s->y || (s->eval && !s->tally) || open_rows(s, call, e) != 0) return -1;
     if (gm_rows_features(s->source) != net->inputs)
         return gm_fail(e, "expected %zu columns, got %zu", net->inputs, gm_rows_features(s->source));
     setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
@@ -331,9 +331,9 @@ static int calibrate(classify *s, gm_error *e) {
 
 /* ---- a batch of rows ---- */
 
-static int run_batch(classify *s, size_t rows, gm_error *e) {
+static int run_batch(classify *s, size_t rows, const float *x, gm_error *e) {
     const gm_net *net = gm_model_spec_of(s->follow.model)->net;
-    gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = s->x, .columns = net->inputs}}};
+    gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = x, .columns = net->inputs}}};
     if (gm_grow(&s->values, &s->value_capacity, rows * net->outputs, sizeof(float), e) != 0) return -1;
     return gm_walk_forward(s->walk, s->state.blocks, &input, rows, (gm_mode){.training = false}, s->values, e);
 }
@@ -380,14 +380,15 @@ static void tell_notes(const classify *s, gm_call *call) {
 static int files_process(classify *s, gm_call *call, gm_error *e) {
     bool answers = !s->eval && !s->calibrate;
     if (call->records == 0 && answers) put_header(s);
-    long n = gm_rows_next(s->source, s->batch, true, s->x, answers ? NULL : s->y, e);
+    const float *x;
+    long n = gm_rows_lend(s->source, s->batch, s->room, &x, answers ? NULL : s->y, e);
     if (n <= 0) tell_notes(s, call);
     if (n < 0) {
         fflush(stdout); /* the rows before the bad one have their answers */
         return -1;
     }
     if (n == 0) return s->calibrate ? calibrate(s, e) : s->eval ? put_figures(s, call, e) : 0;
-    if (run_batch(s, (size_t)n, e) != 0) return -1;
+    if (run_batch(s, (size_t)n, x, e) != 0) return -1;
     size_t outputs = s->verdict.outputs, numbers = (size_t)n * outputs, bad = gm_first_not_finite(numbers, s->values);
     if (use_rows(s, bad / outputs, e) != 0) return -1;
     if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
@@ -458,7 +459,7 @@ static void classify_close(gm_call *call) {
     gm_follow_close(&s->follow);
     gm_tally_free(s->tally);
     free(s->state.blocks);
-    free(s->x);
+    free(s->room);
     free(s->y);
     free(s->score);
     free(s->values);

@@ -81,6 +81,9 @@ size_t gm_rows_features(const gm_rows *d);
  * Returns the rows (fewer than wanted at the end, or where `eager` and waiting for more would block), 0 at the end, -1.
  * Rows before one that is an error are returned first. */
 GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e);
+/* The same, eager, but features are copied to `room` [wanted, features] only where they do not lie in a row already, as
+ * those of a stream's record do: they are at *x until the next call. */
+GM_MUST_USE long gm_rows_lend(gm_rows *d, size_t wanted, float *room, const float **x, int32_t *y, gm_error *e);
 /* Caches are still to be opened or written, in the directories of the files. */
 bool gm_rows_caches(const gm_rows *d);
 /* The choice's column `id` of the rows that gm_rows_next returned last; good until it is called again. */

@@ -458,27 +458,33 @@ static int next_record(gm_rows *d, gm_error *e) {
     return 0;
 }
 
+/* Up to `wanted` rows of the record at hand, or of the next one: where they lie. 0 at the end, -1. */
+static long rows_of_record(gm_rows *d, size_t wanted, const float **x, int32_t *y, gm_error *e) {
+    const bool none = d->record_x == NULL || d->record_row == d->record_rows;
+    const int got = none ? next_record(d, e) : 1;
+    if (got <= 0) return got;
+    const size_t left = d->record_rows - d->record_row, n = left < wanted ? left : wanted;
+    *x = d->record_x + d->record_row * d->features;
+    if (d->labelled && y != NULL) memcpy(y, d->record_y + d->record_row, n * sizeof *y);
+    d->record_row += n;
+    return (long)n;
+}
+
+/* Where `eager`, of one record: it is a batch, and nobody can tell whether the next one is there without waiting for
+ * it. */
 static long next_stream(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     size_t rows = 0;
     if (d->failed) {
         *e = d->trouble;
         return -1;
     }
-    while (rows < wanted) {
-        const size_t left = d->record_x != NULL ? d->record_rows - d->record_row : 0;
-        if (left == 0) {
-            /* A record is a batch: nobody can tell whether the next one is there without waiting for it. */
-            if (eager && rows > 0) break;
-            const int got = next_record(d, e);
-            if (got < 0) return trouble_behind(d, rows, e);
-            if (got == 0) break;
-            continue;
-        }
-        const size_t n = left < wanted - rows ? left : wanted - rows;
-        memcpy(x + rows * d->features, d->record_x + d->record_row * d->features, n * d->features * sizeof *x);
-        if (d->labelled && y != NULL) memcpy(y + rows, d->record_y + d->record_row, n * sizeof *y);
-        d->record_row += n;
-        rows += n;
+    while (rows < wanted && (rows == 0 || !eager)) {
+        const float *from;
+        const long n = rows_of_record(d, wanted - rows, &from, y != NULL ? y + rows : NULL, e);
+        if (n < 0) return trouble_behind(d, rows, e);
+        if (n == 0) break;
+        memcpy(x + rows * d->features, from, (size_t)n * d->features * sizeof *x);
+        rows += (size_t)n;
     }
     return (long)rows;
 }
@@ -651,4 +657,9 @@ long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, g
         break;
     }
     return next_stream(d, wanted, eager, x, y, e);
+}
+
+long gm_rows_lend(gm_rows *d, size_t wanted, float *room, const float **x, int32_t *y, gm_error *e) {
+    *x = room;
+    return d->kind == GM_DATA_STREAM ? rows_of_record(d, wanted, x, y, e) : gm_rows_next(d, wanted, true, room, y, e);
 }

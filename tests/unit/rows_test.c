@@ -562,6 +562,33 @@ static void test_stream(void) {
     gm_table_free(t);
 }
 
+/* Rows of a record are lent where they lie, those of a CSV file are put into the room. */
+static void test_lend(void) {
+    gm_error e;
+    float room[40];
+    const float *x;
+    int32_t y[10];
+    put_stream("a.gms", 4, true, 0);
+    const gm_data_choice choice = {.max_tensor = GM_MAX_TENSOR_DEFAULT};
+    gm_rows *d = gm_rows_open(stream_files, 1, NULL, &choice, &e);
+    CHECK(d != NULL);
+    if (d == NULL) return;
+    memset(room, 255, sizeof room);
+    CHECK(gm_rows_lend(d, 10, room, &x, y, &e) == 2 && x != room && x[0] == 0 && x[7] == 7 && y[1] == 1);
+    CHECK(gm_rows_lend(d, 2, room, &x, y, &e) == 2 && x != room && x[0] == 8 && x[7] == 15 && y[0] == 0);
+    CHECK(gm_rows_lend(d, 2, room, &x, NULL, &e) == 1 && x != room && x[0] == 16 && x[3] == 19);
+    CHECK(gm_rows_lend(d, 2, room, &x, y, &e) == 0);
+    for (size_t i = 0; i < 40; i++) CHECK(room[i] != room[i]); /* untouched */
+    gm_rows_close(d);
+    put_text("two.csv", "a,b,k\n0,1,x\n10,2,y\n");
+    gm_schema *s = schema_of("two.csv", "k", "none");
+    char *csv[] = {(char[]){"two.csv"}};
+    d = gm_rows_open(csv, 1, s, &choice, &e);
+    CHECK(d != NULL && gm_rows_lend(d, 10, room, &x, y, &e) == 2 && x == room && x[2] == 10 && y[1] == 1);
+    gm_rows_close(d);
+    gm_schema_free(s);
+}
+
 static void test_stream_with_schema(void) {
     gm_schema *s = small_schema();
     put_stream("a.gms", 4, false, 0);
@@ -671,6 +698,7 @@ int main(void) {
     RUN(test_slow_first_bytes);
     RUN(test_named_pipe);
     RUN(test_stream);
+    RUN(test_lend);
     RUN(test_stream_with_schema);
     RUN(test_stream_label_range);
     RUN(test_stream_from_pipe);
