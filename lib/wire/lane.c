@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -19,7 +20,7 @@
 #define SLOTS 2 /* one that is read, one that waits; the first free one is taken: its memory is in the cache */
 #define SLOT_MIN ((size_t)64 << 10)
 #define SLOT_MAX ((size_t)16 << 20) /* larger records go through the pipe: neighbours shall not hold them twice */
-#define SLOT_WAIT 10                /* milliseconds; then the pipe's buffer is there, until a slot is given back */
+#define SLOT_WAIT 10                /* milliseconds without progress; then the pipe's buffer is there */
 #define BACKLOG 8
 #define NAME "gm-lane-1"    /* with the version of what follows */
 #define NOEXEC_SEAL 0x0008U /* MFD_NOEXEC_SEAL, which older headers do not have */
@@ -174,19 +175,26 @@ static bool answer(meeting *m) {
 
 /* ---- the writer's end ---- */
 
+/* How far the reader has gone: slots that it gave back, bytes that it left in the pipe. */
+typedef struct progress {
+    uint32_t given_back;
+    int unread;
+} progress;
+
 struct gm_lane_out {
+    int pipe;
     meeting with;
     memory m, offered; /* what the reader has mapped; what it may be mapping */
     bool begun;        /* a large record went through the pipe: it is not the only one, if another one comes */
     bool hopeless;     /* there is no memory to offer, or no way to */
-    bool waited;       /* in vain, when so many slots had been given back: */
-    uint32_t waited_at;
+    bool waited;       /* in vain, when the reader had come so far: */
+    progress waited_at;
 };
 
 gm_lane_out *gm_lane_out_new(int fd) {
     gm_lane_out *o = malloc(sizeof *o);
     if (!o) return NULL;
-    *o = (gm_lane_out){0};
+    *o = (gm_lane_out){.pipe = fd};
     if (meet(&o->with, fd, 'w', 'r')) return o;
     free(o);
     return NULL;
@@ -284,16 +292,33 @@ static void sleep_on(board *b) {
     if (find_free(b) < 0) (void)syscall(SYS_futex, &b->given_back, FUTEX_WAIT, seen, &wait, NULL, 0);
 }
 
-/* A free slot, or -1 if none becomes free soon. A reader that lets the writer wait in vain is not waited for again
- * before it has gone on: the pipe has room for a burst. */
+static progress progress_of(const gm_lane_out *o) {
+    progress p = {.given_back = atomic_load(&board_of(&o->m)->given_back)};
+    if (ioctl(o->pipe, FIONREAD, &p.unread) != 0) p.unread = 0;
+    return p;
+}
+
+static bool is_beyond(progress now, progress before) {
+    return now.given_back != before.given_back || now.unread < before.unread;
+}
+
+/* A free slot, or -1 if none becomes free soon. A reader that is behind gets no further record through the pipe as long
+ * as it goes on: what waits in the pipe keeps it from the slots. One that stands still is not waited for again before
+ * it has gone on: it may want a burst, for which the pipe has room. */
 static int wait_for_slot(gm_lane_out *o) {
     board *b = board_of(&o->m);
     int found = find_free(b);
-    if (found >= 0 || (o->waited && o->waited_at == atomic_load(&b->given_back))) return found;
-    sleep_on(b);
-    found = find_free(b);
+    if (found >= 0) return found;
+    progress before, now = progress_of(o);
+    if (o->waited && !is_beyond(now, o->waited_at)) return -1;
+    do {
+        before = now;
+        sleep_on(b);
+        found = find_free(b);
+        now = progress_of(o);
+    } while (found < 0 && is_beyond(now, before));
     o->waited = found < 0;
-    o->waited_at = atomic_load(&b->given_back);
+    o->waited_at = now;
     return found;
 }
 

@@ -217,6 +217,30 @@ static void test_waiting(void) {
     finish(&l);
 }
 
+/* A reader that is slow but goes on: what it finds in the pipe at first is read, and then all is handed over. */
+static void test_slow_reader(void) {
+    enum { COUNT = 300, LAST = 60, ROOM = 1 << 18 };
+    lane l = both_ends();
+    int lent = 0, status = -1;
+    size_t columns;
+    CHECK(fcntl(l.ends[1], F_SETPIPE_SZ, ROOM) > 0);
+    for (int i = 0; i < 8; i++) put(&l, 2000);
+    CHECK(waiting(&l) > 6 * 2000 * (int)sizeof(float));
+    const pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < COUNT; i++) put(&l, 2000);
+        _exit(0);
+    }
+    for (int i = 0; i < 8 + COUNT; i++) {
+        usleep(1000);
+        CHECK(gm_reader_next(l.r, l.in, &e) == 1 && gm_record_finite(l.in, "x", &columns, &e));
+        if (i >= 8 + COUNT - LAST) lent += is_lent(l.in, "x");
+    }
+    CHECK(lent > LAST / 2);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close_all(&l);
+}
+
 static void test_sizes(void) {
     lane l = both_ends();
     for (size_t count = LARGE / 10; count <= LARGE; count *= 3) {
@@ -565,6 +589,7 @@ int main(void) {
     RUN(test_lent_tensors);
     RUN(test_full_slots);
     RUN(test_waiting);
+    RUN(test_slow_reader);
     RUN(test_sizes);
     RUN(test_growth);
     RUN(test_too_large);
