@@ -83,11 +83,10 @@ void __wrap_blas_memory_free(void *buffer) {
 /* Around each call of BLAS: until it is known that buffers are ours, one call at a time. */
 static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The first call: a product that is large enough for OpenBLAS to pack it, so that it asks for a buffer. */
+/* The first call: one that asks for a buffer, however small it is. */
 static void try_pool(void) {
-    enum { N = 101 };
-    static float a[N * N], c[N * N];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, a, N, a, N, 0.0f, c, N);
+    float a = 0, c = 0;
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, 1, 1, 1.0f, &a, 1, 0.0f, &c, 1);
 }
 
 static bool enter(void) {
