@@ -41,6 +41,8 @@ endif
 whole = $(if $(shell grep -xE '[0-9]+' <<<'$($(1))' | grep -vxE '$(if $(filter 0,$(2)),x,0+)'),,\
 	$(error $(1) must be a whole number from $(2) on, not '$($(1))'))
 
+$(call whole,THREADS,1)
+
 # $(call there,NAME): refuses a variable that names a file which is not there, before anything is trained.
 there = $(foreach file,$($(1)),$(if $(wildcard $(file)),,$(error $(1)=$($(1)): there is no file '$(file)')))
 

@@ -50,7 +50,7 @@ png_size() { # "WIDTHxHEIGHT"
         kill -KILL -- -$pid || true
         wait $pid || true
     done
-    pipeline gan STEPS=400 OUT=out/cut
+    pipeline gan STEPS=400 OUT=out/cut THREADS=2
     gm_same_model out/whole/G.gm out/cut/G.gm
     gm_same_model out/whole/D.gm out/cut/D.gm
     cmp out/whole/samples.csv out/cut/samples.csv
@@ -198,6 +198,7 @@ png_size() { # "WIDTHxHEIGHT"
         [ ! -e out ] || { echo "out was made" && false; }
     }
     for n in 0 -1 abc ''; do refuses "EPOCHS must be a whole number from 1 on, not '$n'" classify "EPOCHS=$n"; done
+    refuses "THREADS must be a whole number from 1 on, not 'two'" classify THREADS=two
     refuses "'acuracy' is no figure" classify METRIC=acuracy
     refuses "PATIENCE and CALIBRATE need rows that are held out" classify FOLD= TEST=t.csv PATIENCE=3
     refuses "are probabilities already" classify CALIBRATE=1
