@@ -335,7 +335,8 @@ static void test_forbidden(void) {
 /* One end cannot have the memory, or its descriptor: all goes through the pipe. */
 static void test_no_memory(void) {
     const __rlimit_resource_t kinds[] = {RLIMIT_FSIZE, RLIMIT_NOFILE};
-    for (int side = 0; side < 2; side++) {
+    const int sides = getenv("GM_VALGRIND") ? 1 : 2; /* which does not limit what comes by a socket */
+    for (int side = 0; side < sides; side++) {
         struct rlimit before, small;
         CHECK(getrlimit(kinds[side], &before) == 0);
         lane l = pipe_only();
