@@ -11,7 +11,6 @@
 # the same make: all ranks start from the newest checkpoints, so it ends with the bits of a job that nothing ended.
 
 RANKS   ?= 2
-THREADS ?= 1
 KEEP    ?= 1000
 LAUNCH  ?= $(if $(SLURM_JOB_ID),srun --kill-on-bad-exit=1,mpirun -n $(RANKS))
 

@@ -12,8 +12,8 @@
  * weights are many, and else as large as leaves two of them to a network that only runs forward, and four to one that
  * learns. A network is wide if a layer has so many weights: its chunks are larger, and if there is only one the
  * products of its layers are cut in two. One thread alone has nothing to share: its chunks are large, and its products
- * whole, where that changes no bit (gm_matmul_cuts_freely). Chunks are longer by GM_CHUNK where the last one would be a
- * single row. */
+ * whole but for that of a single row, where that changes no bit (gm_matmul_cuts_freely). Chunks are longer by GM_CHUNK
+ * where the last one would be a single row. */
 #define GM_CHUNK 64
 #define GM_CHUNK_WIDE 128
 #define GM_CHUNK_LARGE 256

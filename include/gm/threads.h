@@ -1,4 +1,4 @@
-/* threads.h: the same work on one thread or many, cut in pieces that do not depend on how many. */
+/* threads.h: the same work on one thread or many. */
 #ifndef GM_THREADS_H
 #define GM_THREADS_H
 

@@ -430,7 +430,7 @@ static int keep_rows(gm_rows *d, gm_error *e) {
 
 static int take_record(gm_rows *d, gm_error *e) {
     size_t columns;
-    d->record_row = 0;
+    d->record_row = d->record_rows = 0;
     d->record_x = gm_record_finite(d->record, "x", &columns, e);
     if (d->record_x == NULL || take_labels(d, e) < 0) return -1;
     if (!d->begun) {
@@ -460,6 +460,10 @@ static int next_record(gm_rows *d, gm_error *e) {
 
 /* Up to `wanted` rows of the record at hand, or of the next one: where they lie. 0 at the end, -1. */
 static long rows_of_record(gm_rows *d, size_t wanted, const float **x, int32_t *y, gm_error *e) {
+    if (d->failed) {
+        *e = d->trouble;
+        return -1;
+    }
     const bool none = d->record_x == NULL || d->record_row == d->record_rows;
     const int got = none ? next_record(d, e) : 1;
     if (got <= 0) return got;
@@ -474,10 +478,6 @@ static long rows_of_record(gm_rows *d, size_t wanted, const float **x, int32_t *
  * it. */
 static long next_stream(gm_rows *d, size_t wanted, bool eager, float *x, int32_t *y, gm_error *e) {
     size_t rows = 0;
-    if (d->failed) {
-        *e = d->trouble;
-        return -1;
-    }
     while (rows < wanted && (rows == 0 || !eager)) {
         const float *from;
         const long n = rows_of_record(d, wanted - rows, &from, y != NULL ? y + rows : NULL, e);

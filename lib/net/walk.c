@@ -52,7 +52,8 @@ static bool is_undivided(void) {
     return gm_threads() == 1 && gm_matmul_cuts_freely();
 }
 
-/* Pieces of `piece` rows, or so many more that none is of a single row. */
+/* Pieces of `piece` rows, or so many more that none is of a single row. Only from 3841 rows on can that be more than
+ * 384, which tiles take, and there any number of threads cuts alike. */
 static size_t without_single(size_t n, size_t piece, size_t more) {
     while (n > 1 && n % piece == 1) piece += more;
     return piece;
@@ -60,8 +61,9 @@ static size_t without_single(size_t n, size_t piece, size_t more) {
 
 size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
     size_t chunk = is_undivided() ? GM_CHUNK_LARGE : w->chunk_least;
+    const size_t whole = gm_pieces(rows, GM_CHUNK) * GM_CHUNK; /* no scratch for rows that are not there */
     while (chunk < GM_CHUNK_LARGE && 2 * chunk * chunks <= rows) chunk *= 2;
-    return without_single(rows, chunk, GM_CHUNK);
+    return rows == 0 ? chunk : without_single(rows, gm_smaller(chunk, whole), GM_CHUNK);
 }
 
 void gm_walk_cut(gm_walk *w, size_t rows, size_t chunks) {

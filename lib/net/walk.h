@@ -71,7 +71,8 @@ static inline size_t gm_pieces(size_t n, size_t piece) {
 /* Rows of a chunk for a call on so many, which leaves `chunks` of them where it can. */
 size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks);
 
-/* What so many chunks of a call on so many rows leave to its products: they are cut where there is only one chunk. */
+/* What so many chunks of a call on so many rows leave to its products: they are cut where there is only one chunk.
+ * Those of a single row are for any number of threads: halves of a matrix-vector product have other bits. */
 void gm_walk_cut(gm_walk *w, size_t rows, size_t chunks);
 
 /* Cuts the weights into the call's slices. */

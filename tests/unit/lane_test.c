@@ -219,7 +219,7 @@ static void test_waiting(void) {
 
 /* A reader that is slow but goes on: what it finds in the pipe at first is read, and then all is handed over. */
 static void test_slow_reader(void) {
-    enum { COUNT = 300, LAST = 60, ROOM = 1 << 18 };
+    enum { COUNT = 300, ROOM = 1 << 18 };
     lane l = both_ends();
     int lent = 0, status = -1;
     size_t columns;
@@ -234,9 +234,9 @@ static void test_slow_reader(void) {
     for (int i = 0; i < 8 + COUNT; i++) {
         usleep(1000);
         CHECK(gm_reader_next(l.r, l.in, &e) == 1 && gm_record_finite(l.in, "x", &columns, &e));
-        if (i >= 8 + COUNT - LAST) lent += is_lent(l.in, "x");
+        lent += is_lent(l.in, "x");
     }
-    CHECK(lent > LAST / 2);
+    CHECK(lent > COUNT / 3); /* the pipe alone would have most of them */
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     close_all(&l);
 }
