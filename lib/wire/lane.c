@@ -222,8 +222,10 @@ static bool hear(gm_lane_out *o) {
     return got < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
+/* A connection that is not in order is left, so that no late answer is taken for that to another offer. */
 static bool has_reader(gm_lane_out *o) {
     while (o->with.connection < 0 || !hear(o)) {
+        close_if_open(&o->with.connection);
         unmap(&o->m);
         unmap(&o->offered);
         if (!answer(&o->with)) return false;

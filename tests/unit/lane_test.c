@@ -485,16 +485,38 @@ typedef struct forged {
     const char *said; /* NULL: it is not taken over, and the ticket is for somebody else */
 } forged;
 
-static int call_reader(const lane *l) {
+/* A socket that calls the reader, 'r', or the writer, 'w'. */
+static int call_end(const lane *l, char end) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat st;
     CHECK(fstat(l->ends[0], &st) == 0);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "gm-lane-1/%llx/%llx/r",
-                     (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "gm-lane-1/%llx/%llx/%c",
+                     (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, end);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
     CHECK(connect(fd, (struct sockaddr *)&address, size) == 0);
     return fd;
+}
+
+/* Who answers without having been asked is left: its answer might come late, and count for another offer. */
+static void test_unasked(void) {
+    char byte;
+    lane l = pipe_only();
+    open_writer(&l);
+    const int caller = call_end(&l, 'w');
+    put(&l, LARGE);
+    CHECK(recv(caller, &byte, 1, MSG_DONTWAIT) < 0); /* it was answered, and is listened to */
+    CHECK(send(caller, "", 1, MSG_NOSIGNAL) == 1);
+    put(&l, LARGE);
+    CHECK(recv(caller, &byte, 1, MSG_DONTWAIT) == 0);
+    close(caller);
+    open_reader(&l); /* which is another one, and gets all that it can */
+    for (int i = 0; i < 2; i++) take(&l, LARGE, false);
+    introduce(&l, LARGE);
+    put(&l, LARGE);
+    CHECK(waiting(&l) == TICKET);
+    take(&l, LARGE, true);
+    finish(&l);
 }
 
 static void send_memory(int to, int fd, uint64_t slot_bytes, bool without) {
@@ -543,7 +565,7 @@ static void test_forged(void) {
         open_reader(&l);
         FILE *file = tmpfile();
         int memory = f->what == A_FILE ? fileno(file) : memfd_create("forged", MFD_ALLOW_SEALING);
-        int socket = call_reader(&l);
+        int socket = call_end(&l, 'r');
         CHECK(ftruncate(memory, (off_t)f->bytes) == 0);
         uint64_t head[4] = {f->total, f->count, f->offset, f->length};
         CHECK(pwrite(memory, head, sizeof head, 4096) == (ssize_t)sizeof head);
@@ -603,6 +625,7 @@ int main(void) {
     RUN(test_idle_reader);
     RUN(test_next_writer);
     RUN(test_killed_writer);
+    RUN(test_unasked);
     RUN(test_forged);
     RUN(test_file);
     return check_done();
