@@ -1,4 +1,4 @@
-/* base.h: checked sizes, memory, numbers from text, words that were meant.
+/* base.h: checked sizes, memory, numbers from text, words that were meant, files, time.
  *
  * Memory returned by this module is released with free().
  */
@@ -71,5 +71,8 @@ GM_MUST_USE int gm_sync_directory_of(const char *path, gm_error *e);
  * output has become useless, and so do the ones before it. */
 bool gm_pipe_is_broken(int fd);
 GM_MUST_USE int gm_fail_broken_pipe(gm_error *e);
+
+/* Nanoseconds of a clock that only goes forward (CLOCK_MONOTONIC). */
+uint64_t gm_nanoseconds(void);
 
 #endif

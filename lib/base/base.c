@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- sizes and memory ---- */
@@ -414,4 +415,12 @@ bool gm_pipe_is_broken(int fd) {
 int gm_fail_broken_pipe(gm_error *e) {
     (void)raise(SIGPIPE);
     return gm_fail(e, "nobody reads standard output any more");
+}
+
+/* ---- time ---- */
+
+uint64_t gm_nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }

@@ -4,7 +4,7 @@
  * the ticket with a compare-and-swap, so a worker that comes late finds either the job it read or nothing to take; the
  * job's other fields change only while no piece is left to take and none is running.
  *
- * Waiting threads spin for some microseconds, the usual distance between two jobs of a training step, and then sleep.
+ * Waiting threads spin for as long as two jobs of a training step usually are apart, and then sleep.
  * Each sleep follows Dekker's rule with sequentially consistent atomics: the sleeper says that it sleeps before it
  * looks once more, the waker changes the state before it looks for sleepers.
  */
@@ -28,14 +28,15 @@
 #define RELAX() ((void)0)
 #endif
 
-enum { SPINS = 1000 };
+/* What a step does between jobs takes up to half as long; to sleep and to be woken costs about as much. */
+#define SPIN_NANOSECONDS 50000
 
 typedef void piece_function(void *context, size_t i);
 
 static struct {
     size_t workers;
     pthread_t thread[GM_THREADS_MAX];
-    unsigned spins; /* 0 where there are more threads than processors */
+    uint64_t spin; /* nanoseconds; 0 where there are more threads than processors */
     atomic_flag busy;
     uint32_t job;
     _Atomic uint64_t ticket; /* job << 32 | pieces that are not taken */
@@ -79,8 +80,12 @@ static void take_pieces(void) {
     }
 }
 
+static uint64_t spin_end(void) {
+    return pool.spin ? gm_nanoseconds() + pool.spin : 0;
+}
+
 static void wait_for_work(void) {
-    for (unsigned i = 0; i < pool.spins; i++) {
+    for (const uint64_t end = spin_end(); gm_nanoseconds() < end;) {
         if (something_to_take() || atomic_load(&pool.stop)) return;
         RELAX();
     }
@@ -99,7 +104,7 @@ static void wake_workers(void) {
 }
 
 static void wait_for_pieces(void) {
-    for (unsigned i = 0; i < pool.spins; i++) {
+    for (const uint64_t end = spin_end(); gm_nanoseconds() < end;) {
         if (!atomic_load(&pool.unfinished)) return;
         RELAX();
     }
@@ -136,10 +141,10 @@ static void stop_workers(void) {
     atomic_store(&pool.stop, false);
 }
 
-static unsigned spins_for(size_t threads) {
+static uint64_t spin_for(size_t threads) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set)) return 0;
-    return (size_t)CPU_COUNT(&set) < threads ? 0 : SPINS;
+    return (size_t)CPU_COUNT(&set) < threads ? 0 : SPIN_NANOSECONDS;
 }
 
 /* Workers leave every signal to the threads that were there before them. */
@@ -163,7 +168,7 @@ int gm_threads_set(size_t n, gm_error *e) {
     if (n < 1 || n > GM_THREADS_MAX) return gm_fail_usage(e, "%zu threads: 1 to %d can be used", n, GM_THREADS_MAX);
     if (n == gm_threads()) return 0;
     stop_workers();
-    pool.spins = spins_for(n);
+    pool.spin = spin_for(n);
     int failure = start_workers(n - 1);
     if (!failure) return 0;
     stop_workers();

@@ -15,12 +15,6 @@
 #define WAIT_SECONDS 5                        /* for a writer that is yet to come */
 #define GONE_NANOSECONDS UINT64_C(1000000000) /* for one that was there: in a pipeline it does not come again */
 
-static uint64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 static int patience(uint64_t *nanoseconds, gm_error *e) {
     const char *text = getenv("GM_WAIT_SECONDS");
     uint64_t seconds = WAIT_SECONDS;
@@ -41,10 +35,10 @@ static bool is_alone(void) {
 /* In a pipeline the step often is a few microseconds away. */
 static bool spin(const gm_model *m, uint64_t step) {
     if (is_alone()) return false;
-    uint64_t end = now() + SPIN_NANOSECONDS;
+    uint64_t end = gm_nanoseconds() + SPIN_NANOSECONDS;
     do {
         if (gm_model_step(m) >= step) return true;
-    } while (now() < end);
+    } while (gm_nanoseconds() < end);
     return false;
 }
 
@@ -77,14 +71,14 @@ int gm_model_wait(gm_model *m, uint64_t step, int output, gm_error *e) {
                        gm_model_step(m), step);
     }
     if (spin(m, step)) return 0;
-    uint64_t seen = now(); /* when a writer was last known to be there */
+    uint64_t seen = gm_nanoseconds(); /* when a writer was last known to be there */
     while (!sleep_until(m, step)) {
         if (output >= 0 && gm_pipe_is_broken(output)) return gm_fail_broken_pipe(e);
         if (gm_model_step(m) != m->opened_at) m->had_writer = true;
         if (gm_ofd_held(m->fd, GM_LOCK_WRITER)) {
             m->had_writer = true;
-            seen = now();
-        } else if (now() - seen >= (m->had_writer && limit > GONE_NANOSECONDS ? GONE_NANOSECONDS : limit)) {
+            seen = gm_nanoseconds();
+        } else if (gm_nanoseconds() - seen >= (m->had_writer && limit > GONE_NANOSECONDS ? GONE_NANOSECONDS : limit)) {
             break;
         }
     }
