@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A matrix: number (i, j) is at[i * row + j * column]. */
 typedef struct gm_operand {

@@ -57,22 +57,36 @@ TEMPLATE void copy_rows(const size_t vectors, size_t k, size_t n, const float *b
     }
 }
 
-/* to[p * apart + i] = x[i * ldx + p] for p < k and i < WIDTH, 0 from the row n on. */
-TEMPLATE void turn_rows(size_t n, size_t k, const float *x, size_t ldx, float *to, size_t apart) {
-    for (size_t p = 0; p < k; p += WIDTH) {
-        const mask some = first_of(k - p);
-        vector r[WIDTH];
-        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) r[i] = i < n ? load_first(x + i * ldx + p, some) : spread(0.0f);
-        transpose(r);
-        GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
-            if (p + i < k) store(to + (p + i) * apart, r[i]);
-        }
+/* to[p * apart + i] = x[i * ldx + p] for p < k <= WIDTH and i < WIDTH, 0 from the row n on. */
+TEMPLATE void turn_block(size_t n, size_t k, const float *x, size_t ldx, float *to, size_t apart) {
+    const mask some = first_of(k);
+    vector r[WIDTH];
+    GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
+        r[i] = i >= n ? spread(0.0f) : k == WIDTH ? load(x + i * ldx) : load_first(x + i * ldx, some);
     }
+    transpose(r);
+    GM_UNROLL for (size_t i = 0; i < WIDTH; i++) {
+        if (i < k) store(to + i * apart, r[i]);
+    }
+}
+
+/* The same for any k. `sends` is for rows that come from far away, and of which the n behind are turned next: each is
+ * read too shortly for the processor to see where it goes. */
+TEMPLATE void turn_rows(const bool sends, size_t n, size_t k, const float *x, size_t ldx, float *to, size_t apart) {
+    const uintptr_t behind = (uintptr_t)(x) + n * ldx * sizeof *x; /* outside of the matrix, after its last rows */
+    size_t p = 0;
+    for (; p + WIDTH <= k; p += WIDTH) {
+        for (size_t i = 0; sends && p % LINE == 0 && i < n; i++)
+            __builtin_prefetch((const void *)(behind + (i * ldx + p) * sizeof *x));
+        turn_block(n, WIDTH, x + p, ldx, to + p * apart, apart);
+    }
+    if (p < k) turn_block(n, k - p, x + p, ldx, to + p * apart, apart);
 }
 
 /* The same of B's transpose, b[n, k]. */
 TARGET static void pack_columns(size_t vectors, size_t k, size_t n, const float *b, size_t ldb, float *to) {
-    for (size_t j = 0; j < n; j += WIDTH) turn_rows(n - j, k, b + j * ldb, ldb, to + j, vectors * WIDTH);
+    for (size_t j = 0; j < n; j += WIDTH)
+        turn_rows(false, smaller(n - j, WIDTH), k, b + j * ldb, ldb, to + j, vectors * WIDTH);
 }
 
 TARGET static void pack_panel(size_t k, size_t n, gm_operand b, float *to) {
@@ -89,8 +103,10 @@ TARGET static void pack_strip(size_t rows, size_t k, gm_operand a, float *to) {
     const mask some = first_of(rows);
     if (a.row == 1)
         for (size_t p = 0; p < k; p++) store(to + p * rows, load_first(a.at + p * a.column, some));
+    else if (rows == ROWS)
+        turn_rows(true, ROWS, k, a.at, a.row, to, ROWS);
     else
-        turn_rows(rows, k, a.at, a.row, to, rows);
+        turn_rows(true, rows, k, a.at, a.row, to, rows);
 }
 
 /* ---- a tile ---- */
