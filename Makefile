@@ -126,7 +126,7 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_MAIN) $(TOOL_O
 # This one holds the filter objects too, and writes down the matrix products they make.
 $(BUILD)/tests/bench/iteration.o: INCLUDES = -I$(BLAS_INC)
 $(BUILD)/tests/bench/iteration: $(BUILD)/tests/bench/iteration.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=gm_matmul,--wrap=gm_matmul_nt,--wrap=gm_matmul_tn -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=gm_matmul,--wrap=gm_matmul_biased,--wrap=gm_matmul_nt,--wrap=gm_matmul_tn -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 # ---- tests ----
 # A second make in each, because packages that were just installed change what this file finds.

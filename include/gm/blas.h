@@ -18,6 +18,10 @@ GM_MUST_USE int gm_blas_ready(gm_error *e);
  * column GM_COLUMN_ROWS numbers at a time. */
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                float *c, size_t ldc);
+/* C[m,n] = A[m,k] B[k,n] + biases[n] in each row; where it is rectified, 0 for what is negative. The same bits as one
+ * after the other. */
+void gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+                      const float *biases, bool rectified, float *c, size_t ldc);
 /* C[m,n] = A[m,k] B[n,k]' + beta C. */
 void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc);

@@ -1,5 +1,6 @@
 #include "gm/blas.h"
 
+#include "clones.h"
 #include "product.h"
 
 #include <cblas.h>
@@ -160,19 +161,38 @@ static void multiply_column(CBLAS_TRANSPOSE ta, size_t m, size_t k, const float 
     }
 }
 
-/* C[m,n] = op(A) op(B) + beta C. */
+GM_CLONES static void add_biases(size_t m, size_t n, const float *biases, float *c, size_t ldc) {
+    for (size_t i = 0; i < m; i++, c += ldc) {
+        GM_INDEPENDENT
+        for (size_t j = 0; j < n; j++) c[j] += biases[j];
+    }
+}
+
+GM_CLONES static void rectify(size_t m, size_t n, float *c, size_t ldc) {
+    for (size_t i = 0; i < m; i++, c += ldc) {
+        GM_INDEPENDENT
+        for (size_t j = 0; j < n; j++) c[j] = c[j] < 0.0f ? 0.0f : c[j];
+    }
+}
+
+/* C[m,n] = op(A) op(B), ended. */
 static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                     const float *b, size_t ldb, float beta, float *c, size_t ldc) {
-    if (empty_product(m, n, k, beta, c, ldc)) return;
-    if (n == 1)
-        multiply_column(ta, m, k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c, ldc);
-    else if (m == 1)
-        matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b, ldb,
-               a, ta == CblasTrans ? lda : 1, beta, c, 1);
-    else if (tiles && gm_product_suits(m, k))
-        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), beta, c, ldc, map_own() ? own : NULL);
-    else
-        matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+                     const float *b, size_t ldb, gm_ending ending, float *c, size_t ldc) {
+    const float beta = ending.beta;
+    if (!empty_product(m, n, k, beta, c, ldc)) {
+        if (n == 1)
+            multiply_column(ta, m, k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c, ldc);
+        else if (m == 1)
+            matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b,
+                   ldb, a, ta == CblasTrans ? lda : 1, beta, c, 1);
+        else if (tiles && gm_product_suits(m, k)) {
+            tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), ending, c, ldc, map_own() ? own : NULL);
+            return;
+        } else
+            matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    }
+    if (ending.biases) add_biases(m, n, ending.biases, c, ldc);
+    if (ending.rectified) rectify(m, n, c, ldc);
 }
 
 bool gm_matmul_cuts_freely(void) {
@@ -181,17 +201,23 @@ bool gm_matmul_cuts_freely(void) {
 
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                float *c, size_t ldc) {
-    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, (gm_ending){.beta = beta}, c, ldc);
+}
+
+void gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+                      const float *biases, bool rectified, float *c, size_t ldc) {
+    const gm_ending ending = {.biases = biases, .rectified = rectified};
+    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, ending, c, ldc);
 }
 
 void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc) {
-    multiply(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    multiply(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, (gm_ending){.beta = beta}, c, ldc);
 }
 
 void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc) {
-    multiply(CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    multiply(CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, (gm_ending){.beta = beta}, c, ldc);
 }
 
 void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b, size_t ldb,

@@ -22,6 +22,14 @@ typedef struct gm_operand {
     size_t row, column;
 } gm_operand;
 
+/* What becomes of the sums: sums + beta C, and after that + biases[n] in each row, unless that is NULL, and 0 where it
+ * is `rectified` and that is negative. C is not read where beta is 0. */
+typedef struct gm_ending {
+    float beta;
+    const float *biases;
+    bool rectified;
+} gm_ending;
+
 /* Multiply-adds of a chain at most: a packed panel of B stays in the first cache. */
 #define GM_PRODUCT_RUN ((size_t)256)
 #define GM_PRODUCT_ROOM (257 * GM_PRODUCT_RUN)
@@ -30,10 +38,11 @@ typedef struct gm_operand {
 typedef struct gm_tiles {
     const char *name; /* "AVX-512" */
     bool (*able)(void);
-    /* C[m,n] = A[m,k] B[k,n] + beta C, the rows of C ldc apart; m, n and k are at least 1. One stride of each factor is
-     * 1. C is not read where beta is 0. `room` is GM_PRODUCT_ROOM floats for packed rows of A, or NULL: then A is read
+    /* C[m,n] = A[m,k] B[k,n], ended so, the rows of C ldc apart; m, n and k are at least 1. One stride of each factor
+     * is
+     * 1. `room` is GM_PRODUCT_ROOM floats for packed rows of A, or NULL: then A is read
      * where it lies, which gives the same bits. Only where able(). */
-    void (*product)(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc,
+    void (*product)(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, gm_ending ending, float *c, size_t ldc,
                     float *room);
 } gm_tiles;
 

@@ -1,4 +1,5 @@
-/* tiles.h: C = A B + beta C by tiles of C. The body of tiles_avx512.c and tiles_avx2.c, which say before it
+/* tiles.h: C = A B, and what is added to it, by tiles of C. The body of tiles_avx512.c and tiles_avx2.c, which say
+ * before it
  *
  *   TARGET          the attribute of functions that use the processor's vectors; TEMPLATE, of those inlined into them
  *   INTRINSIC(name) the compiler's function `name` for such a vector
@@ -111,28 +112,42 @@ TARGET static void pack_strip(size_t rows, size_t k, gm_operand a, float *to) {
 
 /* ---- a tile ---- */
 
-/* C[rows, n] = sums + beta C. */
+/* C[rows, n] = sums, ended. */
 TEMPLATE void put_sums(const size_t rows, const size_t vectors, const bool whole, size_t n, vector sums[ROWS][2],
-                       float beta, float *c, size_t ldc) {
+                       const gm_ending *ending, float *c, size_t ldc) {
     const mask rest = first_of(n - (vectors - 1) * WIDTH);
-    const vector scale = spread(beta);
-    GM_UNROLL for (size_t i = 0; i < rows; i++, c += ldc) {
-        GM_UNROLL for (size_t v = 0; v < vectors; v++) {
-            const bool all = whole || v + 1 < vectors;
-            float *at = c + v * WIDTH;
-            if (beta != 0.0f) sums[i][v] = scale * (all ? load(at) : load_first(at, rest)) + sums[i][v];
+    const vector scale = spread(ending->beta), zero = spread(0.0f);
+    GM_UNROLL for (size_t v = 0; v < vectors; v++) {
+        const bool all = whole || v + 1 < vectors;
+        const size_t at = v * WIDTH;
+        if (ending->beta != 0.0f) {
+            GM_UNROLL for (size_t i = 0; i < rows; i++) {
+                const float *old = c + i * ldc + at;
+                sums[i][v] = scale * (all ? load(old) : load_first(old, rest)) + sums[i][v];
+            }
+        }
+        if (ending->biases) {
+            const vector bias = all ? load(ending->biases + at) : load_first(ending->biases + at, rest);
+            GM_UNROLL for (size_t i = 0; i < rows; i++) sums[i][v] = sums[i][v] + bias;
+        }
+        if (ending->rectified) {
+            /* a nan stays, as in zero > x ? zero : x */
+            GM_UNROLL for (size_t i = 0; i < rows; i++) sums[i][v] = INTRINSIC(max_ps)(zero, sums[i][v]);
+        }
+        GM_UNROLL for (size_t i = 0; i < rows; i++) {
             if (all)
-                store(at, sums[i][v]);
+                store(c + i * ldc + at, sums[i][v]);
             else
-                store_first(at, rest, sums[i][v]);
+                store_first(c + i * ldc + at, rest, sums[i][v]);
         }
     }
 }
 
-/* C[rows, n] = A B + beta C, the rows of B ldb apart and of whole vectors. Inlined for each number of rows and vectors,
+/* C[rows, n] = A B, ended, the rows of B ldb apart and of whole vectors. Inlined for each number of rows and vectors,
  * so that all sums are in registers. */
 TEMPLATE void fixed_tile(const size_t rows, const size_t vectors, size_t n, size_t k, const float *a, const size_t row,
-                         const size_t column, const float *b, const size_t ldb, float beta, float *c, size_t ldc) {
+                         const size_t column, const float *b, const size_t ldb, const gm_ending *ending, float *c,
+                         size_t ldc) {
     vector sums[ROWS][2];
     const float *at[(ROWS + 2) / 3]; /* of every third row: addresses are in registers, too */
     GM_UNROLL for (size_t i = 0; i < rows; i++) {
@@ -152,34 +167,34 @@ TEMPLATE void fixed_tile(const size_t rows, const size_t vectors, size_t n, size
         GM_UNROLL for (size_t i = 0; i < rows; i += 3) at[i / 3] += column;
     }
     if (n == vectors * WIDTH)
-        put_sums(rows, vectors, true, n, sums, beta, c, ldc);
+        put_sums(rows, vectors, true, n, sums, ending, c, ldc);
     else
-        put_sums(rows, vectors, false, n, sums, beta, c, ldc);
+        put_sums(rows, vectors, false, n, sums, ending, c, ldc);
 }
 
 /* A and B where they lie. */
-TARGET static void tile(size_t rows, size_t n, size_t k, gm_operand a, const float *b, size_t ldb, float beta, float *c,
-                        size_t ldc) {
+TARGET static void tile(size_t rows, size_t n, size_t k, gm_operand a, const float *b, size_t ldb,
+                        const gm_ending *ending, float *c, size_t ldc) {
 #define HEIGHT(rows)                                                                                                   \
     case rows:                                                                                                         \
         if (n > WIDTH)                                                                                                 \
-            fixed_tile(rows, 2, n, k, a.at, a.row, a.column, b, ldb, beta, c, ldc);                                    \
+            fixed_tile(rows, 2, n, k, a.at, a.row, a.column, b, ldb, ending, c, ldc);                                  \
         else                                                                                                           \
-            fixed_tile(rows, 1, n, k, a.at, a.row, a.column, b, ldb, beta, c, ldc);                                    \
+            fixed_tile(rows, 1, n, k, a.at, a.row, a.column, b, ldb, ending, c, ldc);                                  \
         break;
     switch (rows) { EACH_HEIGHT(HEIGHT) }
 #undef HEIGHT
 }
 
 /* Both packed: addresses are known but for one number each. */
-TARGET static void packed_tile(size_t rows, size_t n, size_t k, const float *strip, const float *panel, float beta,
-                               float *c, size_t ldc) {
+TARGET static void packed_tile(size_t rows, size_t n, size_t k, const float *strip, const float *panel,
+                               const gm_ending *ending, float *c, size_t ldc) {
 #define HEIGHT(rows)                                                                                                   \
     case rows:                                                                                                         \
         if (n > WIDTH)                                                                                                 \
-            fixed_tile(rows, 2, n, k, strip, 1, rows, panel, 2 * WIDTH, beta, c, ldc);                                 \
+            fixed_tile(rows, 2, n, k, strip, 1, rows, panel, 2 * WIDTH, ending, c, ldc);                               \
         else                                                                                                           \
-            fixed_tile(rows, 1, n, k, strip, 1, rows, panel, WIDTH, beta, c, ldc);                                     \
+            fixed_tile(rows, 1, n, k, strip, 1, rows, panel, WIDTH, ending, c, ldc);                                   \
         break;
     switch (rows) { EACH_HEIGHT(HEIGHT) }
 #undef HEIGHT
@@ -203,8 +218,8 @@ _Static_assert(!PACKS_A || PIECE * RUN + WIDTH <= GM_PRODUCT_ROOM,
                "a piece of A, and what pack_strip writes behind it");
 
 /* One run of a piece of A, with all panels of B. Tiles are about equally high. */
-static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc,
-                           float *strips) {
+static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, const gm_ending *ending, float *c,
+                           size_t ldc, float *strips) {
     _Alignas(64) float panel[RUN * PANEL];
     const size_t tiles = pieces(m, ROWS), least = m / tiles, higher = m % tiles;
     const bool packs_a = PACKS_A && strips && n >= WIDE;
@@ -215,6 +230,7 @@ static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operan
     for (size_t j = 0; j < n; j += PANEL) {
         const size_t columns = smaller(n - j, PANEL), width = WIDTH * pieces(columns, WIDTH);
         const gm_operand part = from(b, 0, j);
+        const gm_ending here = {ending->beta, ending->biases ? ending->biases + j : NULL, ending->rectified};
         const bool packs_b = packs_a || is_packed(m, columns, k, b), fetches = b.column == 1 && j + PANEL < n;
         if (packs_b) pack_panel(k, columns, part, panel);
         for (size_t i = 0, first = 0, rows; i < tiles; i++, first += rows) {
@@ -222,23 +238,26 @@ static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operan
             if (fetches) fetch_rows(part.at + PANEL, b.row, k * i / tiles, k * (i + 1) / tiles);
             rows = least + (i < higher ? 1 : 0);
             if (packs_a)
-                packed_tile(rows, columns, k, strips + first * k, panel, beta, to, ldc);
+                packed_tile(rows, columns, k, strips + first * k, panel, &here, to, ldc);
             else
-                tile(rows, columns, k, from(a, first, 0), packs_b ? panel : part.at, packs_b ? width : b.row, beta, to,
+                tile(rows, columns, k, from(a, first, 0), packs_b ? panel : part.at, packs_b ? width : b.row, &here, to,
                      ldc);
         }
     }
 }
 
-static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, float beta, float *c, size_t ldc,
+static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, gm_ending ending, float *c, size_t ldc,
                     float *room) {
     const size_t runs = pieces(k, RUN), parts = pieces(m, PIECE);
     for (size_t r = 0, at = 0, stop; r < runs; r++, at = stop) {
         stop = k * (r + 1) / runs;
+        const bool last = r + 1 == runs;
+        const gm_ending end_of_run = {r == 0 ? ending.beta : 1.0f, last ? ending.biases : NULL,
+                                      last && ending.rectified};
         for (size_t i = 0, first = 0, end; i < parts; i++, first = end) {
             end = m * (i + 1) / parts;
-            multiply_piece(end - first, n, stop - at, from(a, first, at), from(b, at, 0), r == 0 ? beta : 1.0f,
-                           c + first * ldc, ldc, room);
+            multiply_piece(end - first, n, stop - at, from(a, first, at), from(b, at, 0), &end_of_run, c + first * ldc,
+                           ldc, room);
         }
     }
 }

@@ -23,31 +23,9 @@ GM_CLONES static void multiply(size_t n, const float *a, const float *b, float *
 /* ---- activations, forward ----
  * Selections are turned so that a nan comes out as a nan: a broken run must be seen. */
 
-GM_CLONES static void add_biases(size_t rows, size_t units, const float *biases, const float *v, float *out) {
-    for (size_t i = 0; i < rows; i++, v += units, out += units) {
-        GM_INDEPENDENT
-        for (size_t j = 0; j < units; j++) out[j] = v[j] + biases[j];
-    }
-}
-
-GM_CLONES static void add_biases_relu(size_t rows, size_t units, const float *biases, const float *v, float *y) {
-    for (size_t i = 0; i < rows; i++, v += units, y += units) {
-        GM_INDEPENDENT
-        for (size_t j = 0; j < units; j++) {
-            float x = v[j] + biases[j];
-            y[j] = x < 0.0f ? 0.0f : x;
-        }
-    }
-}
-
-GM_CLONES static void add_biases_leaky(size_t rows, size_t units, const float *biases, const float *v, float *y) {
-    for (size_t i = 0; i < rows; i++, v += units, y += units) {
-        GM_INDEPENDENT
-        for (size_t j = 0; j < units; j++) {
-            float x = v[j] + biases[j];
-            y[j] = x > 0.0f ? x : LEAKY_SLOPE * x;
-        }
-    }
+GM_CLONES static void leaky(size_t n, float *y) {
+    GM_INDEPENDENT
+    for (size_t i = 0; i < n; i++) y[i] = y[i] > 0.0f ? y[i] : LEAKY_SLOPE * y[i];
 }
 
 /* y = exp(v) - 1 for v <= 0. */
@@ -109,39 +87,31 @@ static void activate_block(gm_activation a, size_t n, const float *v, float *y) 
     }
 }
 
-/* Some rows at a time, so that they are still in the cache for the second pass. */
-static void add_biases_activate(gm_activation a, size_t rows, size_t units, const float *biases, float *v, float *y) {
-    size_t group = units < BLOCK ? BLOCK / units : 1;
-    for (size_t i = 0; i < rows; i += group) {
-        size_t n = smaller(group, rows - i), count = n * units;
-        float *from = v + i * units, *to = y + i * units;
-        add_biases(n, units, biases, from, from);
-        if (a == GM_SOFTMAX) {
-            gm_softmax(n, units, from, to);
-            continue;
-        }
-        for (size_t j = 0; j < count; j += BLOCK) activate_block(a, smaller(BLOCK, count - j), from + j, to + j);
-    }
-}
-
 bool gm_activation_keeps_v(gm_activation a) {
     return a == GM_GELU;
 }
 
-static void activate(const gm_layer *layer, size_t rows, const float *biases, float *v, float *y) {
-    size_t units = layer->units;
+/* Whether the product of the layer is in v, and y made of it; else it is in y, and y is made in place. */
+static bool makes_y_of_v(gm_activation a) {
+    return a != GM_LINEAR && a != GM_RELU && a != GM_LEAKY;
+}
+
+/* What the product with its biases leaves to do. */
+static void activate(const gm_layer *layer, size_t rows, const float *v, float *y) {
+    size_t count = rows * layer->units;
     switch (layer->activation) {
     case GM_LINEAR:
-        add_biases(rows, units, biases, v, y);
-        break;
     case GM_RELU:
-        add_biases_relu(rows, units, biases, v, y);
         break;
     case GM_LEAKY:
-        add_biases_leaky(rows, units, biases, v, y);
+        leaky(count, y);
+        break;
+    case GM_SOFTMAX:
+        gm_softmax(rows, layer->units, v, y);
         break;
     default:
-        add_biases_activate(layer->activation, rows, units, biases, v, y);
+        for (size_t i = 0; i < count; i += BLOCK)
+            activate_block(layer->activation, smaller(BLOCK, count - i), v + i, y + i);
     }
 }
 
@@ -161,14 +131,15 @@ static size_t cut_at(size_t n, size_t cuts, size_t i) {
 static void forward_columns(void *context, size_t i) {
     const dense_job *job = context;
     size_t inputs = job->layer->inputs, units = job->layer->units, first = cut_at(units, job->cuts, i);
-    gm_matmul(job->rows, cut_at(units, job->cuts, i + 1) - first, inputs, job->from, inputs, job->weights + first,
-              units, 0.0f, job->v + first, units);
+    gm_matmul_biased(job->rows, cut_at(units, job->cuts, i + 1) - first, inputs, job->from, inputs,
+                     job->weights + first, units, job->biases + first, job->layer->activation == GM_RELU,
+                     job->v + first, units);
 }
 
 static void activate_rows(void *context, size_t i) {
     const dense_job *job = context;
     size_t first = job->rows * i / job->cuts, at = first * job->layer->units;
-    activate(job->layer, job->rows * (i + 1) / job->cuts - first, job->biases, job->v + at, job->to + at);
+    activate(job->layer, job->rows * (i + 1) / job->cuts - first, job->v + at, job->to + at);
 }
 
 static void backward_columns(void *context, size_t i) {
@@ -188,7 +159,7 @@ void gm_dense_forward(const gm_layer *layer, const float *weights, const float *
                      .weights = weights,
                      .biases = biases,
                      .from = x,
-                     .v = v,
+                     .v = makes_y_of_v(layer->activation) ? v : y,
                      .to = y};
     gm_parallel(job.cuts, forward_columns, &job);
     gm_parallel(job.cuts, activate_rows, &job);

@@ -12,8 +12,8 @@
 /* True where the derivative needs v, so that it must be kept (gelu); all others are told from y. */
 bool gm_activation_keeps_v(gm_activation a);
 
-/* v[rows, units] = x[rows, inputs] W + b, y = activation(v). v may be y, unless it is to be kept. With many units, in
- * `cuts` pieces that threads share; so below. */
+/* v[rows, units] = x[rows, inputs] W + b, y = activation(v). v may be y, unless it is to be kept; where the activation
+ * is linear, relu or leaky it is not written. With many units, in `cuts` pieces that threads share; so below. */
 void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, size_t cuts,
                       const float *x, float *v, float *y);
 

@@ -83,6 +83,41 @@ static void test_matmul_tn(void) {
     check_product(gm_matmul_tn);
 }
 
+/* By whichever way a product goes: the bits of the product, then the biases, then the floor. */
+static void check_biased(size_t m, size_t n, size_t k) {
+    enum { MOST_NUMBERS = 390 * 520 };
+    static float a[MOST_NUMBERS], b[MOST_NUMBERS], c[MOST_NUMBERS], plain[MOST_NUMBERS], biases[MOST];
+    const size_t ldc = n + PADDING;
+    fill(MOST_NUMBERS, a, 4);
+    fill(MOST_NUMBERS, b, 5);
+    fill(MOST, biases, 6);
+    for (int rectified = 0; rectified < 2; rectified++) {
+        fill(MOST_NUMBERS, c, 7);
+        fill(MOST_NUMBERS, plain, 7);
+        gm_matmul_biased(m, n, k, a, k, b, n, biases, rectified, c, ldc);
+        gm_matmul(m, n, k, a, k, b, n, 0, plain, ldc);
+        for (size_t i = 0; i < m; i++) {
+            for (size_t j = 0; j < n; j++) {
+                float *x = &plain[i * ldc + j];
+                *x += biases[j];
+                if (rectified && *x < 0) *x = 0;
+            }
+        }
+        CHECK(memcmp(c, plain, sizeof c) == 0);
+    }
+}
+
+static void test_biased(void) {
+    static const size_t sizes[] = {1, 2, 16, 33, MOST};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    for (size_t i = 0; i < SIZES * SIZES * SIZES; i++)
+        check_biased(sizes[i % SIZES], sizes[i / SIZES % SIZES], sizes[i / SIZES / SIZES]);
+    check_biased(0, 4, 4);
+    check_biased(4, 0, 4);
+    check_biased(4, 5, 0);
+    check_biased(390, 60, 520); /* more than tiles take */
+}
+
 /* A product in one piece against its pieces: rows from `row` on, columns from `column` on. */
 static bool same_cut(product *f, size_t m, size_t n, size_t k, size_t row, size_t column) {
     enum { CUT_MOST = 384 * 384 };
@@ -248,6 +283,7 @@ int main(void) {
     RUN(test_matmul);
     RUN(test_matmul_nt);
     RUN(test_matmul_tn);
+    RUN(test_biased);
     RUN(test_cuts);
     RUN(test_threads);
     RUN(test_callers);

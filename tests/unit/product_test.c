@@ -23,49 +23,55 @@ static float at(gm_operand x, size_t i, size_t j) {
 }
 
 /* One number of C as product.h says it: k is cut into runs of about equal length. */
-static float chain(size_t k, gm_operand a, gm_operand b, size_t i, size_t j, float beta, float c) {
+static float chain(size_t k, gm_operand a, gm_operand b, size_t i, size_t j, gm_ending ending, float c) {
     size_t runs = (k + GM_PRODUCT_RUN - 1) / GM_PRODUCT_RUN;
     for (size_t r = 0; r < runs; r++) {
-        float sum = 0.0f, scale = r ? 1.0f : beta;
+        float sum = 0.0f, scale = r ? 1.0f : ending.beta;
         for (size_t p = k * r / runs; p < k * (r + 1) / runs; p++) sum = fmaf(at(a, i, p), at(b, p, j), sum);
         c = scale == 0.0f ? sum : scale * c + sum;
     }
-    return c;
+    if (ending.biases) c += ending.biases[j];
+    return ending.rectified && c < 0.0f ? 0.0f : c;
 }
 
-/* Both factors stored so or transposed, their rows some numbers apart: the first number that is not the chain's, or
- * that was written outside C, or SIZE_MAX. */
-static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float beta, size_t apart, float *strips) {
+enum { BIASED = 1, RECTIFIED = 2, ENDINGS = 4 };
+
+/* Both factors stored so or transposed, their rows some numbers apart, the sums ended so: the first number that is not
+ * the chain's, or that was written outside C, or SIZE_MAX. */
+static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float beta, int with, size_t apart,
+                          float *strips) {
     size_t lda = (ta ? m : k) + PADDING, ldb = (tb ? k : n) + apart, ldc = n + PADDING, wrong = SIZE_MAX;
-    size_t sizes[] = {(ta ? k : m) * lda, (tb ? n : k) * ldb, m * ldc};
-    float *room[4];
-    for (size_t i = 0; i < 4; i++) {
-        room[i] = malloc(sizes[i < 3 ? i : 2] * sizeof(float)); /* no more than is used: sanitizers see what is read */
+    size_t sizes[] = {(ta ? k : m) * lda, (tb ? n : k) * ldb, m * ldc, m * ldc, n};
+    float *room[5];
+    for (size_t i = 0; i < 5; i++) {
+        room[i] = malloc(sizes[i] * sizeof(float)); /* no more than is used: sanitizers see what is read */
         if (!room[i]) abort();
-        fill(sizes[i < 3 ? i : 2], room[i], i < 3 ? (uint32_t)i : 2);
+        fill(sizes[i], room[i], i == 3 ? 2 : (uint32_t)i);
     }
+    gm_ending ending = {.beta = beta, .biases = with & BIASED ? room[4] : NULL, .rectified = with & RECTIFIED};
     gm_operand a = ta ? (gm_operand){room[0], 1, lda} : (gm_operand){room[0], lda, 1};
     gm_operand b = tb ? (gm_operand){room[1], 1, ldb} : (gm_operand){room[1], ldb, 1};
     float *c = room[2], *before = room[3];
     if (beta == 0.0f) /* C is not read */
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) c[i * ldc + j] = before[i * ldc + j] = NAN;
-    tiles->product(m, n, k, a, b, beta, c, ldc, strips);
+    tiles->product(m, n, k, a, b, ending, c, ldc, strips);
     for (size_t i = 0; i < m * ldc && wrong == SIZE_MAX; i++) {
-        float wanted = i % ldc < n ? chain(k, a, b, i / ldc, i % ldc, beta, before[i]) : before[i];
+        float wanted = i % ldc < n ? chain(k, a, b, i / ldc, i % ldc, ending, before[i]) : before[i];
         if (memcmp(&c[i], &wanted, sizeof wanted) != 0) wrong = i;
     }
-    for (size_t i = 0; i < 4; i++) free(room[i]);
+    for (size_t i = 0; i < 5; i++) free(room[i]);
     return wrong;
 }
 
 static void check_shape(size_t m, size_t n, size_t k, float beta, size_t apart) {
     static float strips[GM_PRODUCT_ROOM];
     for (int turned = 0; turned < 8; turned++) {
-        size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, apart, turned & 4 ? strips : NULL);
+        int with = (int)((m + n + k) % ENDINGS) ^ turned / 2; /* all meet all, in one shape or the other */
+        size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, with, apart, turned & 4 ? strips : NULL);
         if (wrong == SIZE_MAX) continue;
-        printf("# %s: %zu x %zu x %zu, beta %g, B %zu apart, turned %d: number %zu\n", tiles->name, m, n, k,
-               (double)beta, apart, turned, wrong);
+        printf("# %s: %zu x %zu x %zu, beta %g, B %zu apart, turned %d, ending %d: number %zu\n", tiles->name, m, n, k,
+               (double)beta, apart, turned, with, wrong);
         CHECK(wrong == SIZE_MAX);
     }
 }
@@ -101,6 +107,20 @@ static void test_pieces(void) {
     check_shape(1000, 32, 270, 0, 0);
 }
 
+/* What is not a number stays so when it is rectified, and a zero its sign, as by the comparison. */
+static void test_special(void) {
+    const float one = 1.0f, special[] = {NAN, -0.0f, 0.0f, -1.0f, 2.0f, INFINITY, -INFINITY}, *biases = special;
+    enum { N = sizeof special / sizeof *special };
+    float b[N], c[N];
+    for (size_t j = 0; j < N; j++) b[j] = -0.0f;
+    tiles->product(1, N, 1, (gm_operand){&one, 1, 1}, (gm_operand){b, N, 1}, (gm_ending){0.0f, biases, true}, c, N,
+                   NULL);
+    for (size_t j = 0; j < N; j++) {
+        float sum = fmaf(one, b[j], 0.0f) + biases[j], wanted = sum < 0.0f ? 0.0f : sum;
+        CHECK(isnan(wanted) ? isnan(c[j]) : memcmp(&c[j], &wanted, sizeof wanted) == 0);
+    }
+}
+
 int main(void) {
     bool any = false;
     for (size_t i = 0; (tiles = gm_tiles_kinds[i]); i++) {
@@ -109,6 +129,7 @@ int main(void) {
         RUN(test_tiles);
         RUN(test_runs);
         RUN(test_pieces);
+        RUN(test_special);
     }
     if (!any) {
         puts("ok 1 - tiles # skip this processor is able to none\n1..1");
