@@ -175,22 +175,27 @@ GM_CLONES static void rectify(size_t m, size_t n, float *c, size_t ldc) {
     }
 }
 
+/* C[m,n] = op(A) op(B) + beta C, by OpenBLAS. */
+static void multiply_by_blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a,
+                             size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+    if (empty_product(m, n, k, beta, c, ldc)) return;
+    if (n == 1)
+        multiply_column(ta, m, k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c, ldc);
+    else if (m == 1)
+        matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b, ldb,
+               a, ta == CblasTrans ? lda : 1, beta, c, 1);
+    else
+        matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
 /* C[m,n] = op(A) op(B), ended. */
 static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
                      const float *b, size_t ldb, gm_ending ending, float *c, size_t ldc) {
-    const float beta = ending.beta;
-    if (!empty_product(m, n, k, beta, c, ldc)) {
-        if (n == 1)
-            multiply_column(ta, m, k, a, lda, b, tb == CblasTrans ? 1 : ldb, beta, c, ldc);
-        else if (m == 1)
-            matvec(tb == CblasTrans ? CblasNoTrans : CblasTrans, tb == CblasTrans ? n : k, tb == CblasTrans ? k : n, b,
-                   ldb, a, ta == CblasTrans ? lda : 1, beta, c, 1);
-        else if (tiles && gm_product_suits(m, k)) {
-            tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), ending, c, ldc, map_own() ? own : NULL);
-            return;
-        } else
-            matmat(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    if (tiles && m > 1 && n > 1 && k > 0 && gm_product_suits(m, k)) {
+        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), ending, c, ldc, map_own() ? own : NULL);
+        return;
     }
+    multiply_by_blas(ta, tb, m, n, k, a, lda, b, ldb, ending.beta, c, ldc);
     if (ending.biases) add_biases(m, n, ending.biases, c, ldc);
     if (ending.rectified) rectify(m, n, c, ldc);
 }

@@ -14,7 +14,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* A matrix: number (i, j) is at[i * row + j * column]. */
 typedef struct gm_operand {
@@ -39,9 +38,8 @@ typedef struct gm_tiles {
     const char *name; /* "AVX-512" */
     bool (*able)(void);
     /* C[m,n] = A[m,k] B[k,n], ended so, the rows of C ldc apart; m, n and k are at least 1. One stride of each factor
-     * is
-     * 1. `room` is GM_PRODUCT_ROOM floats for packed rows of A, or NULL: then A is read
-     * where it lies, which gives the same bits. Only where able(). */
+     * is 1. `room` is GM_PRODUCT_ROOM floats for packed rows of A, or NULL: then A is read where it lies, which gives
+     * the same bits. Only where able(). */
     void (*product)(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, gm_ending ending, float *c, size_t ldc,
                     float *room);
 } gm_tiles;

@@ -1,5 +1,4 @@
-/* tiles.h: C = A B, and what is added to it, by tiles of C. The body of tiles_avx512.c and tiles_avx2.c, which say
- * before it
+/* tiles.h: C = A B, ended (product.h), by tiles of C. The body of tiles_avx512.c and tiles_avx2.c, which say before it
  *
  *   TARGET          the attribute of functions that use the processor's vectors; TEMPLATE, of those inlined into them
  *   INTRINSIC(name) the compiler's function `name` for such a vector
@@ -15,6 +14,8 @@
  *
  * and get product() from it.
  */
+#include <stdint.h>
+
 #define RUN GM_PRODUCT_RUN
 #define PANEL (2 * WIDTH)      /* columns of a tile at most */
 #define NEAR ((size_t)1 << 18) /* floats of B that a run passes over, where it need not be packed */
@@ -74,7 +75,7 @@ TEMPLATE void turn_block(size_t n, size_t k, const float *x, size_t ldx, float *
 /* The same for any k. `sends` is for rows that come from far away, and of which the n behind are turned next: each is
  * read too shortly for the processor to see where it goes. */
 TEMPLATE void turn_rows(const bool sends, size_t n, size_t k, const float *x, size_t ldx, float *to, size_t apart) {
-    const uintptr_t behind = (uintptr_t)(x) + n * ldx * sizeof *x; /* outside of the matrix, after its last rows */
+    const uintptr_t behind = (uintptr_t)x + n * ldx * sizeof *x; /* outside of the matrix, after its last rows */
     size_t p = 0;
     for (; p + WIDTH <= k; p += WIDTH) {
         for (size_t i = 0; sends && p % LINE == 0 && i < n; i++)
@@ -130,8 +131,7 @@ TEMPLATE void put_sums(const size_t rows, const size_t vectors, const bool whole
             const vector bias = all ? load(ending->biases + at) : load_first(ending->biases + at, rest);
             GM_UNROLL for (size_t i = 0; i < rows; i++) sums[i][v] = sums[i][v] + bias;
         }
-        if (ending->rectified) {
-            /* a nan stays, as in zero > x ? zero : x */
+        if (ending->rectified) { /* max(a, b) is a > b ? a : b: a nan stays */
             GM_UNROLL for (size_t i = 0; i < rows; i++) sums[i][v] = INTRINSIC(max_ps)(zero, sums[i][v]);
         }
         GM_UNROLL for (size_t i = 0; i < rows; i++) {
