@@ -28,7 +28,8 @@
 #define RELAX() ((void)0)
 #endif
 
-/* What a step does between jobs takes up to half as long; to sleep and to be woken costs about as much. */
+/* Some 20 us lie between the jobs of a step, and threads that were held up are waited for as long; to sleep and to be
+ * woken costs about that much, too. */
 #define SPIN_NANOSECONDS 50000
 
 typedef void piece_function(void *context, size_t i);

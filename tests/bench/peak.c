@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SIDE ((size_t)2048)
 
@@ -26,9 +25,7 @@ static void multiply(void *context, size_t i) {
 }
 
 static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return 1e-9 * (double)gm_nanoseconds();
 }
 
 static int measure(size_t threads, size_t times, gm_error *e) {

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NUMBERS ((size_t)1 << 18)
@@ -24,9 +23,7 @@ static _Noreturn void die(const char *text) {
 }
 
 static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return 1e-9 * (double)gm_nanoseconds();
 }
 
 static void tell(double start, double bytes) {

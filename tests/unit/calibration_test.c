@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, CALIBRATIONS = 136, CALIBRATION_BYTES = 56 };
@@ -155,13 +154,11 @@ static void test_kills(void) {
                 if (gm_model_calibrate(m, &c, &e) != 0) _exit(1);
             }
         }
-        struct timespec now, start;
-        clock_gettime(CLOCK_MONOTONIC, &start);
+        const uint64_t start = gm_nanoseconds();
         do {
             uint64_t number = number_of(gm_model_calibration(reader, 4));
             seen += number > last;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-        } while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 5000000 + round * 10007);
+        } while (gm_nanoseconds() - start < 5000000 + (uint64_t)round * 10007);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         gm_model *m = open_or_die("a.gm", true); /* the lock died with the child */

@@ -142,9 +142,7 @@ static size_t files_here(void) {
 }
 
 static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return 1e-9 * (double)gm_nanoseconds();
 }
 
 static bool succeeded(pid_t child) {
