@@ -26,11 +26,18 @@ BLAS_INC := $(patsubst /usr/lib/%/openblas-serial/libopenblas.a,/usr/include/%/o
 # Its buffers are handed out by lib/math/blas.c, which knows threads.
 BLAS_LINK = -Wl,--wrap=blas_memory_alloc,--wrap=blas_memory_free $(BLAS)
 # Statically, as BLAS is: a library that is loaded costs each tool a tenth of its start.
-LIBS     := -Wl,--as-needed -Wl,-Bstatic -lmsgpackc -lzstd -lxxhash -lcsv -lpng -lz -Wl,-Bdynamic -lm
+LIBS      = -Wl,--as-needed -Wl,-Bstatic -lmsgpackc -lzstd -lxxhash -lcsv -lpng -lz $(LIBC) -lm
+# Tools hold the C library, too (STATIC= leaves it to be loaded): nothing is looked for, mapped and relocated at their start.
+STATIC   ?= -static-pie
+LIBC      = -Wl,-Bdynamic
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out lib/mpi/%,$(wildcard lib/*/*.c))))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
 TOOLS        := $(TOOL_OBJECTS:$(BUILD)/cmd/%.o=$(BUILD)/bin/%)
+# Those that load an MPI must load the C library.
+HOLDERS      := $(if $(STATIC),$(filter-out $(BUILD)/bin/gm-allreduce $(BUILD)/bin/gm-pipe,$(TOOLS)))
+# For tests that preload an object: all tools, with a C library that is loaded.
+DYNAMIC      := $(TOOLS:$(BUILD)/bin/%=$(BUILD)/tests/dynamic/%)
 UNITS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/*_test.c tests/grad/*_test.c)))
 FUZZERS      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 SHIM         := $(if $(filter x86_64,$(shell uname -m)),$(BUILD)/tests/fault/shim.so)
@@ -54,7 +61,7 @@ all: packages
 	@$(MAKE) --no-print-directory build
 build: $(TOOLS) $(MPI_PLUGIN)
 lib: $(BUILD)/libgm.a
-units: $(UNITS) $(FUZZERS) $(SHIM)
+units: $(UNITS) $(FUZZERS) $(SHIM) $(DYNAMIC)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 objects: $(LIB_OBJECTS) $(TOOL_OBJECTS) $(BUILD)/main/gm-show.o $(addsuffix .o,$(UNITS) $(FUZZERS) $(BENCHES)) $(FUZZ_MAIN) $(SHIM) $(MPI_PLUGIN)
@@ -103,9 +110,16 @@ $(BUILD)/main/%.o: cmd/main.c
 	@mkdir -p $(@D)
 	$(COMPILE) -DGM_TOOL=$(subst -,_,$*)_tool -c -o $@ $<
 $(BUILD)/bin/gm-pipe: $(TOOL_OBJECTS)
+$(HOLDERS): LIBC = $(STATIC)
 $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+$(HOLDERS:$(BUILD)/bin/%=$(BUILD)/tests/dynamic/%): $(BUILD)/tests/dynamic/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
+	@mkdir -p $(@D)
+	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+$(BUILD)/tests/dynamic/%: $(BUILD)/bin/%
+	@mkdir -p $(@D)
+	ln -sf ../../bin/$* $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
 	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
@@ -134,7 +148,7 @@ check: test-packages
 	@$(MAKE) --no-print-directory -j2 build units benches
 	@GM_BUILD=$(abspath $(BUILD)) tests/run
 
-MAKE_SANITIZED = $(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= \
+MAKE_SANITIZED = $(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-sanitize OPT='-O1 -g' HARDEN= STATIC= \
 	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 sanitize: test-packages
 	@$(MAKE_SANITIZED) build units benches
@@ -157,7 +171,7 @@ fuzz: fuzz-packages
 	@GM_BUILD=$(abspath $(BUILD))-fuzz SEED=$(SEED) tests/fuzz/run $(if $(RUNS),runs $(RUNS),seconds $(SECONDS))
 
 valgrind: valgrind-packages
-	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-valgrind OPT='-O1 -g' build $(UNITS:$(BUILD)/%=$(BUILD)-valgrind/%)
+	@$(MAKE) --no-print-directory -j2 BUILD=$(BUILD)-valgrind OPT='-O1 -g' STATIC= build $(UNITS:$(BUILD)/%=$(BUILD)-valgrind/%)
 	@GM_BUILD=$(abspath $(BUILD))-valgrind tests/valgrind
 
 # GCC 12's analyzer takes memory that a structure keeps for lost, and numbers that a loop set for never set: Valgrind and

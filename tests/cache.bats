@@ -235,7 +235,7 @@ f.write(bytes([byte ^ 4]))"
 # Without a cache, and with one, each of these calls fails in turn: the stream is the same, or status 1 and a line say why;
 # what is left beside the file is good, or made anew.
 faulty() {
-    local among=$1 error=$2 stride=$3 at status
+    local among=$1 error=$2 stride=$3 at status PATH=$GM_BUILD/tests/dynamic:$PATH
     for ((at = 1; at < 4000; at += stride)); do
         rm -f told
         status=0

@@ -39,6 +39,7 @@ setup() {
 
 # what a command's spy said, in $status
 spied() {
+    local PATH=$GM_BUILD/tests/dynamic:$PATH
     status=$(SPY=secret LD_PRELOAD=$PWD/spy.so "$@" 2>&1 >/dev/null <in.gmt | sed -n 's/^spy: //p')
 }
 

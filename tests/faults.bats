@@ -26,7 +26,10 @@ attack() {
         grep -q BIND_NOW "$BATS_TEST_TMPDIR/dynamic.txt"
         grep -q PIE "$BATS_TEST_TMPDIR/dynamic.txt"
         grep -q RELRO <(readelf -lW "$tool")
-        grep -q __stack_chk_fail <(readelf -sW "$tool")
-        grep -q '_chk@' <(readelf -sW "$tool")
+    done
+    # what the same objects ask of a C library, which has these for itself too
+    for tool in "$GM_BUILD"/tests/dynamic/*; do
+        grep -q __stack_chk_fail@ <(readelf -sW "$tool")
+        grep -q '[a-z]_chk@' <(readelf -sW "$tool")
     done
 }

@@ -8,7 +8,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GM_BUILD", ROOT / "build")).resolve()
-BIN = BUILD / "bin"
+BIN = BUILD / "tests/dynamic"  # nothing can be preloaded into tools that hold the C library
 SHIM = BUILD / "tests/fault/shim.so"
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a disk's syncs take most of the time
 MODEL_MAGIC = b"gm-model"
