@@ -1,7 +1,10 @@
 #include "lane.h"
 
+#include "checksum.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,7 +25,7 @@
 #define SLOT_MAX ((size_t)16 << 20) /* larger records go through the pipe: neighbours shall not hold them twice */
 #define SLOT_WAIT 10                /* milliseconds without progress; then the pipe's buffer is there */
 #define BACKLOG 8
-#define NAME "gm-lane-1"    /* with the version of what follows */
+#define NAME "gm-lane-2"    /* with the version of what follows */
 #define NOEXEC_SEAL 0x0008U /* MFD_NOEXEC_SEAL, which older headers do not have */
 
 /* ---- what the ends share ---- */
@@ -54,6 +57,7 @@ typedef struct ticket {
     char magic[4];
     uint32_t slot;
     uint64_t lane;
+    uint64_t used, checksum; /* bytes of the slot, from its beginning, and what they are */
 } ticket;
 _Static_assert(sizeof(ticket) == GM_LANE_TICKET, "a ticket has no padding");
 static const char magic[4] = {'g', 'm', 'l', 'n'};
@@ -334,7 +338,7 @@ static bool measure(const gm_packed *p, size_t *bytes) {
     return *bytes <= SLOT_MAX;
 }
 
-static void fill(slot *s, const gm_packed *p) {
+static void fill(slot *s, const gm_packed *p, ticket *t) {
     size_t offset = gm_align(sizeof *s + p->count * sizeof *s->places);
     s->total = p->total;
     s->count = p->count;
@@ -344,6 +348,8 @@ static void fill(slot *s, const gm_packed *p) {
         memcpy((unsigned char *)s + offset, gm_piece_bytes(p, &p->pieces[i]), n);
         offset += gm_align(n);
     }
+    t->used = offset;
+    t->checksum = gm_checksum(s, offset);
 }
 
 bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char bytes[GM_LANE_TICKET]) {
@@ -358,7 +364,7 @@ bool gm_lane_put(gm_lane_out *o, const gm_packed *p, unsigned char bytes[GM_LANE
     if (found < 0) return false;
     ticket t = {.slot = (uint32_t)found, .lane = o->m.lane};
     memcpy(t.magic, magic, sizeof magic);
-    fill(slot_at(&o->m, (size_t)found), p);
+    fill(slot_at(&o->m, (size_t)found), p, &t);
     atomic_store_explicit(&board_of(&o->m)->taken[found], 1, memory_order_release);
     memcpy(bytes, &t, sizeof t);
     return true;
@@ -486,6 +492,9 @@ int gm_lane_open(gm_lane_in *i, const unsigned char *bytes, uint64_t *total, gm_
     i->held = slot_at(&i->m, t.slot);
     i->index = t.slot;
     i->at = 0;
+    if (t.used > i->m.slot_bytes) return gm_fail(e, "a ticket for %" PRIu64 " of %zu bytes", t.used, i->m.slot_bytes);
+    if (gm_checksum(i->held, (size_t)t.used) != t.checksum)
+        return gm_fail(e, "its shared memory does not have its checksum");
     /* The other end can write there at any time: what is checked is read once. */
     const volatile slot *head = i->held;
     i->count = head->count;

@@ -1,6 +1,7 @@
 /* lane.h: a lane of shared memory beside a pipe, for two neighbours that are both gm tools; not a public header.
  *
- * What goes through a pipe is copied twice and hashed twice. A lane copies it once:
+ * What goes through a pipe is copied twice, and hashed twice one number after the other. A lane copies it once, and
+ * hashes it in vectors:
  *
  *   1. The two meet by sockets that are named after the pipe (unix(7), "abstract"): each listens, then calls the other,
  *      so that whoever comes last finds who came first. Only who reads and writes records itself does: cat, tee or a
@@ -9,8 +10,8 @@
  *      descriptor. (For one record it would not pay.)
  *   3. The reader that meets a large record in the pipe looks for such memory, maps it and answers.
  *   4. From then on the writer copies the content of large records into free slots. Through the pipe goes, in such a
- *      record's place, a ticket.
- *   5. The reader reads the content where it lies; tensors stay there. It gives the slot back when it goes on to what
+ *      record's place, a ticket with the checksum.
+ *   5. The reader checks it, and reads the content where it lies; tensors stay there. It gives the slot back when it goes on to what
  *      follows.
  *
  * So order, waiting, the end of the stream and a broken pipe are still the pipe's. Both ends are processes of one user
@@ -23,7 +24,7 @@
 #include "wire.h"
 
 #define GM_LANE_MIN ((size_t)8 << 10) /* bytes of content from which a lane is faster than the pipe */
-#define GM_LANE_TICKET ((size_t)16)
+#define GM_LANE_TICKET ((size_t)32)
 
 /* GM_LANES in the environment: 1, which is the default, or 0. */
 GM_MUST_USE int gm_lane_allowed(bool *allowed, gm_error *e);

@@ -15,8 +15,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
-#define TICKET 16
+#define TICKET 32
 #define LARGE ((size_t)20000) /* floats */
 
 static gm_error e;
@@ -470,12 +471,13 @@ static void test_killed_writer(void) {
 
 /* ---- writers that lie ---- */
 
-typedef enum memory_kind { SEALED, UNSEALED, A_FILE, NOTHING } memory_kind;
+typedef enum memory_kind { SEALED, FLIPPED, UNSEALED, A_FILE, NOTHING } memory_kind;
 
 typedef struct forged {
     size_t bytes;            /* of the memory */
     uint64_t slot_bytes;     /* as the letter says */
     uint32_t slot;           /* as the ticket says */
+    uint64_t used;           /* of its bytes, too */
     uint64_t total, count;   /* as the slot says */
     uint64_t offset, length; /* of its piece */
     memory_kind what;
@@ -488,7 +490,7 @@ static int call_end(const lane *l, char end) {
     struct stat st;
     CHECK(fstat(l->ends[0], &st) == 0);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "gm-lane-1/%llx/%llx/%c",
+    int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "gm-lane-2/%llx/%llx/%c",
                      (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, end);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
     CHECK(connect(fd, (struct sockaddr *)&address, size) == 0);
@@ -537,24 +539,27 @@ static void send_memory(int to, int fd, uint64_t slot_bytes, bool without) {
 static void test_forged(void) {
     enum { SLOT = 65536, ALL = 4096 + 2 * SLOT };
     static const forged all[] = {
-        {ALL, SLOT, 0, 3, 1, 64, 3, SEALED, "byte c1 begins nothing in msgpack"},
-        {ALL, SLOT, 2, 3, 1, 64, 3, SEALED, "a ticket for slot 2 of 2"},
-        {ALL, SLOT, 0, 3, 1, 65, 3, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, SLOT, 3, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, 64, SLOT, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, 64, UINT64_MAX, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, UINT64_MAX - 63, 64, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 1, 64, 0, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, SLOT / 16, 64, 3, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, SLOT + 1, 1, 64, 3, SEALED, "its shared memory is damaged"},
-        {ALL, SLOT, 0, 3, 0, 64, 3, SEALED, "its content is shorter than declared"},
-        {ALL, SLOT, 0, 3, 1, 64, 3, UNSEALED, NULL},
-        {ALL - 1, SLOT, 0, 3, 1, 64, 3, SEALED, NULL},
-        {ALL, SLOT / 2, 0, 3, 1, 64, 3, SEALED, NULL},
-        {ALL, SLOT + 1, 0, 3, 1, 64, 3, SEALED, NULL},
-        {ALL, UINT64_MAX / 2 - 63, 0, 3, 1, 64, 3, SEALED, NULL},
-        {ALL, SLOT, 0, 3, 1, 64, 3, NOTHING, NULL},
-        {ALL, SLOT, 0, 3, 1, 64, 3, A_FILE, NULL},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, 3, SEALED, "byte c1 begins nothing in msgpack"},
+        {ALL, SLOT, 2, SLOT, 3, 1, 64, 3, SEALED, "a ticket for slot 2 of 2"},
+        {ALL, SLOT, 0, SLOT, 3, 1, 65, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, 1, SLOT, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, SLOT, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, UINT64_MAX, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, 1, UINT64_MAX - 63, 64, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, 0, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, SLOT / 16, 64, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, SLOT + 1, 1, 64, 3, SEALED, "its shared memory is damaged"},
+        {ALL, SLOT, 0, SLOT, 3, 0, 64, 3, SEALED, "its content is shorter than declared"},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, 3, FLIPPED, "its shared memory does not have its checksum"},
+        {ALL, SLOT, 0, SLOT + 1, 3, 1, 64, 3, SEALED, "a ticket for 65537 of 65536 bytes"},
+        {ALL, SLOT, 0, UINT64_MAX, 3, 1, 64, 3, SEALED, "of 65536 bytes"},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, 3, UNSEALED, NULL},
+        {ALL - 1, SLOT, 0, SLOT, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, SLOT / 2, 0, SLOT, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, SLOT + 1, 0, SLOT, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, UINT64_MAX / 2 - 63, 0, SLOT, 3, 1, 64, 3, SEALED, NULL},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, 3, NOTHING, NULL},
+        {ALL, SLOT, 0, SLOT, 3, 1, 64, 3, A_FILE, NULL},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const forged *f = &all[i];
@@ -567,7 +572,11 @@ static void test_forged(void) {
         uint64_t head[4] = {f->total, f->count, f->offset, f->length};
         CHECK(pwrite(memory, head, sizeof head, 4096) == (ssize_t)sizeof head);
         CHECK(pwrite(memory, "\xC1\xC1\xC1", 3, 4096 + 64) == 3); /* never used in msgpack */
-        CHECK(f->what != SEALED || fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+        static char slot[SLOT];
+        CHECK(pread(memory, slot, SLOT, 4096) == SLOT);
+        const uint64_t checksum = XXH3_64bits(slot, SLOT);
+        if (f->what == FLIPPED) CHECK(pwrite(memory, "\x01", 1, 4096 + SLOT - 1) == 1);
+        CHECK(f->what > FLIPPED || fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
         send_memory(socket, memory, f->slot_bytes, f->what == NOTHING);
         CHECK(setenv("GM_LANES", "0", 1) == 0);
         open_writer(&l);
@@ -578,8 +587,8 @@ static void test_forged(void) {
         struct {
             char magic[4];
             uint32_t slot;
-            uint64_t lane;
-        } ticket = {{'g', 'm', 'l', 'n'}, f->slot, 7};
+            uint64_t lane, used, checksum;
+        } ticket = {{'g', 'm', 'l', 'n'}, f->slot, 7, f->used, checksum};
         CHECK(write(l.ends[1], &ticket, sizeof ticket) == TICKET);
         CHECK(gm_reader_next(l.r, l.in, &e) == -1);
         const char *said = f->said ? f->said : "shared memory that was handed to another reader";
@@ -595,7 +604,7 @@ static void test_forged(void) {
 static void test_file(void) {
     int fd = memfd_create("file", 0);
     gm_record *r = gm_record_new(&e);
-    CHECK(write(fd, "gmln0123456789ab", TICKET) == TICKET && lseek(fd, 0, SEEK_SET) == 0);
+    CHECK(write(fd, "gmln0123456789abcdefghijklmnopqrst", TICKET) == TICKET && lseek(fd, 0, SEEK_SET) == 0);
     gm_reader *reader = gm_reader_new(fd, "f", 1 << 20, &e);
     CHECK(gm_reader_next(reader, r, &e) == -1);
     CHECK_TEXT(e.text, "f: not a gm stream (it begins with 'gmln012')");
