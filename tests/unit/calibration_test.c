@@ -192,12 +192,17 @@ static int restore(gm_record *r, gm_calibration *c) {
     return 0;
 }
 
+static bool same(const gm_calibration *a, const gm_calibration *b) {
+    return a->kind == b->kind && a->slope == b->slope && a->offset == b->offset && a->step == b->step &&
+           a->rows == b->rows;
+}
+
 static void test_checkpoint(void) {
     gm_calibration c = numbered(4, 3), back;
     c.slope = 1 / 3.0;
     create("b.gm", &c);
     gm_record *r = save("b.gm");
-    CHECK(restore(r, &back) == 0 && memcmp(&back, &c, sizeof c) == 0);
+    CHECK(restore(r, &back) == 0 && same(&back, &c));
     gm_value *map = gm_map_find(r->info, "calibration");
     CHECK(map && gm_map_set(map, "step", gm_value_int(3)) == 0);
     CHECK(restore(r, &back) == -1 && says("calibration is of step 3, the checkpoint of step 4"));
