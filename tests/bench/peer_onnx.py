@@ -1,7 +1,8 @@
 """ONNX Runtime: `peer_onnx.py classify|sample MODEL THREADS ROWS_FILE|ROWS`, rows a second of the same weights.
 
 MODEL and ROWS_FILE are streams of gm-save and gm-batch. What it classifies lies in memory already, and what it makes
-stays there. It says `absent` if its outputs are not those of MODEL's own tool, which `expected` holds.
+stays there; `read` reads its rows from a file of bare floats first, batch by batch. It says `absent` if its outputs are
+not those of MODEL's own tool, which `expected` holds.
 """
 import sys
 
@@ -52,18 +53,27 @@ def fastest(run):
 
 
 def classify():
-    net, _ = session(["Relu", "Relu", "Softmax"])
+    net, inputs = session(["Relu", "Relu", "Softmax"])
     x = np.concatenate([r["x"] for r in tensors(rows) if "x" in r]).astype(np.float32)
+    x.tofile("x.f4")
 
-    def run(batch):
-        parts = (net.run(None, {"x": x[i : i + batch]})[0] for i in range(0, len(x), batch))
-        return np.concatenate([np.stack([p.argmax(1), p.max(1)], 1) for p in parts])
+    def in_memory(batch):
+        return (x[i : i + batch] for i in range(0, len(x), batch))
+
+    def from_file(batch):
+        with open("x.f4", "rb") as f:
+            while len(part := np.fromfile(f, np.float32, batch * inputs)):
+                yield part.reshape(-1, inputs)
+
+    def run(batch, parts=in_memory):
+        outputs = (net.run(None, {"x": part})[0] for part in parts(batch))
+        return np.concatenate([np.stack([p.argmax(1), p.max(1)], 1) for p in outputs])
 
     expected = np.loadtxt(sys.argv[5], delimiter=",", skiprows=1, dtype=str)
     agree = np.mean(run(512)[: len(expected), 0].astype(int) == expected[:, 0].astype(int))
     if agree < 0.999:
         peer.absent(f"its classes agree in {agree:.4f} of the rows only")
-    return run, len(x)
+    return run, len(x), {"read": lambda batch: run(batch, from_file)}
 
 
 def sample():
@@ -74,10 +84,16 @@ def sample():
         for _ in range(0, count, batch):
             net.run(None, {"x": random.standard_normal((batch, inputs), np.float32)})
 
-    return run, count
+    return run, count, {}
 
 
-run, count = {"classify": classify, "sample": sample}[work]()
+run, count, others = {"classify": classify, "sample": sample}[work]()
 batch = fastest(run)
-took = peer.seconds(lambda: run(batch))
-peer.serve(lambda: count / took())
+
+
+def turn(work):
+    took = peer.seconds(lambda: work(batch))
+    return lambda: count / took()
+
+
+peer.serve(turn(run), **{name: turn(other) for name, other in others.items()})
