@@ -11,8 +11,8 @@
  *   3. The reader that meets a large record in the pipe looks for such memory, maps it and answers.
  *   4. From then on the writer copies the content of large records into free slots. Through the pipe goes, in such a
  *      record's place, a ticket with the checksum.
- *   5. The reader checks it, and reads the content where it lies; tensors stay there. It gives the slot back when it goes on to what
- *      follows.
+ *   5. The reader checks it, and reads the content where it lies; tensors stay there. It gives the slot back when it
+ *      goes on to what follows.
  *
  * So order, waiting, the end of the stream and a broken pipe are still the pipe's. Both ends are processes of one user
  * (SO_PEERCRED), and those that are opened before gm_confine call each other: a confined process can only be called.
