@@ -30,6 +30,7 @@ LIBS      = -Wl,--as-needed -Wl,-Bstatic -lmsgpackc -lzstd -lxxhash -lcsv -lpng 
 # Tools hold the C library, too (STATIC= leaves it to be loaded): nothing is looked for, mapped and relocated at their start.
 STATIC   ?= -static-pie
 LIBC      = -Wl,-Bdynamic
+LINK      = $(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
 
 LIB_OBJECTS  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out lib/mpi/%,$(wildcard lib/*/*.c))))
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard cmd/gm-*.c)))
@@ -113,15 +114,15 @@ $(BUILD)/bin/gm-pipe: $(TOOL_OBJECTS)
 $(HOLDERS): LIBC = $(STATIC)
 $(BUILD)/bin/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(LINK)
 $(HOLDERS:$(BUILD)/bin/%=$(BUILD)/tests/dynamic/%): $(BUILD)/tests/dynamic/%: $(BUILD)/main/%.o $(BUILD)/cmd/%.o $(BUILD)/libgm.a
 	@mkdir -p $(@D)
-	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(LINK)
 $(BUILD)/tests/dynamic/%: $(BUILD)/bin/%
 	@mkdir -p $(@D)
 	ln -sf ../../bin/$* $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(LINK)
 
 $(BUILD)/lib/mpi/%.o: INCLUDES = $(filter -I%,$(MPI_FLAGS)) -fPIC -fvisibility=hidden
 $(BUILD)/lib/gm-mpi.so: $(BUILD)/lib/mpi/plugin.o
@@ -135,12 +136,12 @@ $(BUILD)/tests/fault/shim.so: tests/fault/shim.c
 # The fuzzers hold the filter objects too; FUZZ_MAIN is empty where libFuzzer brings its own main().
 FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_MAIN) $(TOOL_OBJECTS) $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(LINK)
 
 # This one holds the filter objects too, and writes down the matrix products they make.
 $(BUILD)/tests/bench/iteration.o: INCLUDES = -I$(BLAS_INC)
 $(BUILD)/tests/bench/iteration: $(BUILD)/tests/bench/iteration.o $(TOOL_OBJECTS) $(BUILD)/libgm.a
-	$(CC) -pthread $(CFLAGS) $(HARDEN_LINK) $(LDFLAGS) -Wl,--wrap=gm_matmul,--wrap=gm_matmul_biased,--wrap=gm_matmul_nt,--wrap=gm_matmul_tn -o $@ $(filter %.o,$^) $(BUILD)/libgm.a $(BLAS_LINK) $(LIBS)
+	$(LINK) -Wl,--wrap=gm_matmul,--wrap=gm_matmul_biased,--wrap=gm_matmul_nt,--wrap=gm_matmul_tn
 
 # ---- tests ----
 # A second make in each, because packages that were just installed change what this file finds.

@@ -36,6 +36,7 @@ pipeline() { # VARIABLES...
     pipeline FAMILY=article OUT=article STEPS=$steps >/dev/null 2>&1
     pipeline OUT=standard STEPS=$steps >/dev/null 2>&1
     for run in article standard; do
+        gm_assert_equal "$(gm-show --step $run/G.gm) $(gm-show --step $run/D.gm)" "$steps $steps"
         gm-classify -m $run/D.gm share/gm/examples/data/digits.csv | awk 'NR > 1 { s += $1 } END { print s / (NR - 1) }' >$run.real
         gm-classify -m $run/D.gm $run/samples.csv | awk 'NR > 1 { s += $1 } END { print s / (NR - 1) }' >$run.fake
     done

@@ -19,15 +19,11 @@ static uint64_t by_avx2(const void *bytes, size_t n) {
     return XXH3_64bits(bytes, n);
 }
 #pragma GCC pop_options
+#endif
 
 uint64_t gm_checksum(const void *bytes, size_t n) {
-    return __builtin_cpu_supports("avx2") ? by_avx2(bytes, n) : by_library(bytes, n);
-}
-
-#else
-
-uint64_t gm_checksum(const void *bytes, size_t n) {
+#if defined(XXH_INLINE_ALL)
+    if (__builtin_cpu_supports("avx2")) return by_avx2(bytes, n);
+#endif
     return by_library(bytes, n);
 }
-
-#endif
