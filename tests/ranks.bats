@@ -68,6 +68,10 @@ pipeline() { # NAME VARIABLES...
     touch out/{G.5,G.12,D.5}.gmt
     gm_assert_equal "$(share/gm/pipelines/on-rank newest out G D)" 5
     gm_assert_equal "$(share/gm/pipelines/on-rank newest out G)" 12
+    printf 'step,loss\n%s,1\n' 4 10 >out/run.csv # 12 was kept, and the row of step 11 not written
+    gm_assert_equal "$(share/gm/pipelines/on-rank newest out G)" 5
+    echo 11,1 >>out/run.csv
+    gm_assert_equal "$(share/gm/pipelines/on-rank newest out G)" 12
     run -1 share/gm/pipelines/on-rank newest out C
     [[ $output == *"no step of which all of C have a checkpoint in out"* ]]
     run -2 share/gm/pipelines/on-rank
