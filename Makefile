@@ -12,7 +12,8 @@ ifeq ($(origin CC),default)
 CC       := gcc
 endif
 # -ffp-contract=off and no reassociation: equal bits however the compiler vectorises.
-OPT      ?= -O3 -g
+# Loops begin with a line of the cache: where they do not, a step takes up to 2 % more or less as code before them grows.
+OPT      ?= -O3 -g -falign-functions=64 -falign-loops=64
 # Against what a damaged or hostile input might find: checked copies, guarded stacks, no fixed addresses, no tables of
 # functions that can be written. Sanitizers have checks of their own.
 HARDEN   ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
