@@ -70,6 +70,7 @@ void gm_oddities_tell(const gm_schema *s, const gm_oddity *oddities, gm_note *no
 typedef struct gm_pixels {
     size_t columns;
     double *affine;       /* offsets [columns], factors [columns], bases [columns] */
+    bool alike;           /* they are the same for all columns */
     int32_t classes[256]; /* class number of a label's byte, -1 if none */
 } gm_pixels;
 
