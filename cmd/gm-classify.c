@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_MOST 2048
-#define BATCH_NUMBERS ((size_t)1 << 20) /* in the rows of a batch, so that wide rows come in small batches */
 #define OUTPUT_BUFFER ((size_t)1 << 18)
 
 typedef struct classify {
@@ -180,8 +178,8 @@ static int open_files(classify *s, const gm_call *call, gm_error *e) {
     if (s->calibrate && (check_meaning(s, e) != 0 || gm_model_lock(s->follow.model, e) != 0)) return -1;
     if (gm_model_predictor(s->follow.model, &s->state, e) != 0) return -1;
     if (adopt_calibration(s, call, s->state.step, e) != 0 || check_meaning(s, e) != 0) return -1;
-    s->batch = BATCH_NUMBERS / net->inputs;
-    s->batch = s->batch > BATCH_MOST ? BATCH_MOST : s->batch < 16 ? 16 : s->batch;
+    if (gm_walk_hold(s->walk, s->state.blocks, e) != 0) return -1;
+    s->batch = gm_walk_portion(s->walk, call->threads);
     s->room = gm_new(s->batch * net->inputs, sizeof(float), e);
     s->y = gm_new(s->batch, sizeof(int32_t), e);
     s->tally = s->eval ? gm_tally_new(s->verdict.classes, gm_verdict_probable(&s->verdict), e) : NULL;

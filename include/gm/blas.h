@@ -19,9 +19,13 @@ GM_MUST_USE int gm_blas_ready(gm_error *e);
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                float *c, size_t ldc);
 /* C[m,n] = A[m,k] B[k,n] + biases[n] in each row; where it is rectified, 0 for what is negative. The same bits as one
- * after the other. */
+ * after the other. `packed` is what gm_matmul_pack made of B, or NULL. */
 void gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                      const float *biases, bool rectified, float *c, size_t ldc);
+                      const float *packed, const float *biases, bool rectified, float *c, size_t ldc);
+/* packed[gm_matmul_packed(n, k)] = B[k,n] as products read it, for one that many are made with. It takes no number, and
+ * need not be called, where there are no tiles. */
+size_t gm_matmul_packed(size_t n, size_t k);
+void gm_matmul_pack(size_t n, size_t k, const float *b, size_t ldb, float *packed);
 /* C[m,n] = A[m,k] B[n,k]' + beta C. */
 void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc);

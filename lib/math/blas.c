@@ -190,9 +190,10 @@ static void multiply_by_blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, s
 
 /* C[m,n] = op(A) op(B), ended. */
 static void multiply(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                     const float *b, size_t ldb, gm_ending ending, float *c, size_t ldc) {
+                     const float *b, size_t ldb, const float *packed, gm_ending ending, float *c, size_t ldc) {
     if (tiles && m > 1 && n > 1 && k > 0 && gm_product_suits(m, k)) {
-        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), ending, c, ldc, map_own() ? own : NULL);
+        tiles->product(m, n, k, operand(ta, a, lda), operand(tb, b, ldb), packed, ending, c, ldc,
+                       map_own() ? own : NULL);
         return;
     }
     multiply_by_blas(ta, tb, m, n, k, a, lda, b, ldb, ending.beta, c, ldc);
@@ -206,23 +207,31 @@ bool gm_matmul_cuts_freely(void) {
 
 void gm_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                float *c, size_t ldc) {
-    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, (gm_ending){.beta = beta}, c, ldc);
+    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, NULL, (gm_ending){.beta = beta}, c, ldc);
 }
 
 void gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                      const float *biases, bool rectified, float *c, size_t ldc) {
+                      const float *packed, const float *biases, bool rectified, float *c, size_t ldc) {
     const gm_ending ending = {.biases = biases, .rectified = rectified};
-    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, ending, c, ldc);
+    multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, packed, ending, c, ldc);
+}
+
+size_t gm_matmul_packed(size_t n, size_t k) {
+    return tiles ? gm_product_packed(n, k) : 0;
+}
+
+void gm_matmul_pack(size_t n, size_t k, const float *b, size_t ldb, float *packed) {
+    if (tiles) tiles->pack(n, k, operand(CblasNoTrans, b, ldb), packed);
 }
 
 void gm_matmul_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc) {
-    multiply(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, (gm_ending){.beta = beta}, c, ldc);
+    multiply(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, NULL, (gm_ending){.beta = beta}, c, ldc);
 }
 
 void gm_matmul_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                   float *c, size_t ldc) {
-    multiply(CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, (gm_ending){.beta = beta}, c, ldc);
+    multiply(CblasTrans, CblasNoTrans, m, n, k, a, lda, b, ldb, NULL, (gm_ending){.beta = beta}, c, ldc);
 }
 
 void gm_matmul_double_tn(size_t m, size_t n, size_t k, const double *a, size_t lda, const double *b, size_t ldb,

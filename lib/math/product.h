@@ -33,15 +33,22 @@ typedef struct gm_ending {
 #define GM_PRODUCT_RUN ((size_t)256)
 #define GM_PRODUCT_ROOM (257 * GM_PRODUCT_RUN)
 
+/* Numbers of B[k,n] packed: all panels, filled up to whole vectors. */
+static inline size_t gm_product_packed(size_t n, size_t k) {
+    return (n + 15) / 16 * 16 * k;
+}
+
 /* Tiles in the vectors of one kind of processor. */
 typedef struct gm_tiles {
     const char *name; /* "AVX-512" */
     bool (*able)(void);
     /* C[m,n] = A[m,k] B[k,n], ended so, the rows of C ldc apart; m, n and k are at least 1. One stride of each factor
-     * is 1. `room` is GM_PRODUCT_ROOM floats for packed rows of A, or NULL: then A is read where it lies, which gives
-     * the same bits. Only where able(). */
-    void (*product)(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, gm_ending ending, float *c, size_t ldc,
-                    float *room);
+     * is 1. `packed` is what pack() made of B, or NULL; `room` is GM_PRODUCT_ROOM floats for packed rows of A, or NULL:
+     * then A is read where it lies. Both give the same bits. Only where able(). */
+    void (*product)(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, const float *packed, gm_ending ending,
+                    float *c, size_t ldc, float *room);
+    /* packed[gm_product_packed(n, k)] = B[k,n], for one that many products are made with. */
+    void (*pack)(size_t n, size_t k, gm_operand b, float *packed);
 } gm_tiles;
 
 extern const gm_tiles gm_tiles_avx512, gm_tiles_avx2; /* on x86-64 */

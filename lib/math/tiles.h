@@ -12,7 +12,7 @@
  *   first_of        the mask of the first n numbers, of all for n >= WIDTH
  *   load_first, store_first, and transpose of WIDTH vectors
  *
- * and get product() from it.
+ * and get product() and pack() from it.
  */
 #include <stdint.h>
 
@@ -217,10 +217,11 @@ static void fetch_rows(const float *b, size_t ldb, size_t first, size_t end) {
 _Static_assert(!PACKS_A || PIECE * RUN + WIDTH <= GM_PRODUCT_ROOM,
                "a piece of A, and what pack_strip writes behind it");
 
-/* One run of a piece of A, with all panels of B. Tiles are about equally high. */
-static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, const gm_ending *ending, float *c,
-                           size_t ldc, float *strips) {
-    _Alignas(64) float panel[RUN * PANEL];
+/* One run of a piece of A, with all panels of B, which are packed already unless `packed` is NULL. Tiles are about
+ * equally high. */
+static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, const float *packed,
+                           const gm_ending *ending, float *c, size_t ldc, float *strips) {
+    _Alignas(64) float room[RUN * PANEL];
     const size_t tiles = pieces(m, ROWS), least = m / tiles, higher = m % tiles;
     const bool packs_a = PACKS_A && strips && n >= WIDE;
     for (size_t i = 0, first = 0, rows; packs_a && i < tiles; i++, first += rows) {
@@ -231,8 +232,10 @@ static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operan
         const size_t columns = smaller(n - j, PANEL), width = WIDTH * pieces(columns, WIDTH);
         const gm_operand part = from(b, 0, j);
         const gm_ending here = {ending->beta, ending->biases ? ending->biases + j : NULL, ending->rectified};
-        const bool packs_b = packs_a || is_packed(m, columns, k, b), fetches = b.column == 1 && j + PANEL < n;
-        if (packs_b) pack_panel(k, columns, part, panel);
+        const bool packs_b = !packed && (packs_a || is_packed(m, columns, k, b)), in_place = !packed && !packs_b;
+        const bool fetches = !packed && b.column == 1 && j + PANEL < n;
+        const float *panel = packed ? packed + j * k : room;
+        if (packs_b) pack_panel(k, columns, part, room);
         for (size_t i = 0, first = 0, rows; i < tiles; i++, first += rows) {
             float *to = c + first * ldc + j;
             if (fetches) fetch_rows(part.at + PANEL, b.row, k * i / tiles, k * (i + 1) / tiles);
@@ -240,14 +243,19 @@ static void multiply_piece(size_t m, size_t n, size_t k, gm_operand a, gm_operan
             if (packs_a)
                 packed_tile(rows, columns, k, strips + first * k, panel, &here, to, ldc);
             else
-                tile(rows, columns, k, from(a, first, 0), packs_b ? panel : part.at, packs_b ? width : b.row, &here, to,
-                     ldc);
+                tile(rows, columns, k, from(a, first, 0), in_place ? part.at : panel, in_place ? b.row : width, &here,
+                     to, ldc);
         }
     }
 }
 
-static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, gm_ending ending, float *c, size_t ldc,
-                    float *room) {
+/* Numbers in a row of all panels of B. */
+static size_t packed_width(size_t n) {
+    return WIDTH * pieces(n, WIDTH);
+}
+
+static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, const float *packed, gm_ending ending,
+                    float *c, size_t ldc, float *room) {
     const size_t runs = pieces(k, RUN), parts = pieces(m, PIECE);
     for (size_t r = 0, at = 0, stop; r < runs; r++, at = stop) {
         stop = k * (r + 1) / runs;
@@ -256,8 +264,18 @@ static void product(size_t m, size_t n, size_t k, gm_operand a, gm_operand b, gm
                                       last && ending.rectified};
         for (size_t i = 0, first = 0, end; i < parts; i++, first = end) {
             end = m * (i + 1) / parts;
-            multiply_piece(end - first, n, stop - at, from(a, first, at), from(b, at, 0), &end_of_run, c + first * ldc,
-                           ldc, room);
+            multiply_piece(end - first, n, stop - at, from(a, first, at), from(b, at, 0),
+                           packed ? packed + at * packed_width(n) : NULL, &end_of_run, c + first * ldc, ldc, room);
         }
+    }
+}
+
+static void pack(size_t n, size_t k, gm_operand b, float *packed) {
+    const size_t runs = pieces(k, RUN);
+    for (size_t r = 0, at = 0, stop; r < runs; r++, at = stop) {
+        stop = k * (r + 1) / runs;
+        for (size_t j = 0; j < n; j += PANEL)
+            pack_panel(stop - at, smaller(n - j, PANEL), from(b, at, j),
+                       packed + at * packed_width(n) + j * (stop - at));
     }
 }

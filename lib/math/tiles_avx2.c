@@ -63,6 +63,6 @@ static bool able(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-const gm_tiles gm_tiles_avx2 = {"AVX2", able, product};
+const gm_tiles gm_tiles_avx2 = {"AVX2", able, product, pack};
 
 #endif

@@ -72,6 +72,6 @@ static bool able(void) {
     return __builtin_cpu_supports("avx512f");
 }
 
-const gm_tiles gm_tiles_avx512 = {"AVX-512", able, product};
+const gm_tiles gm_tiles_avx512 = {"AVX-512", able, product, pack};
 
 #endif

@@ -119,7 +119,7 @@ static void activate(const gm_layer *layer, size_t rows, const float *v, float *
 typedef struct dense_job {
     const gm_layer *layer;
     size_t rows, cuts;
-    const float *weights, *biases, *from;
+    const float *weights, *packed, *biases, *from;
     float *v, *to;
 } dense_job;
 
@@ -132,8 +132,8 @@ static void forward_columns(void *context, size_t i) {
     const dense_job *job = context;
     size_t inputs = job->layer->inputs, units = job->layer->units, first = cut_at(units, job->cuts, i);
     gm_matmul_biased(job->rows, cut_at(units, job->cuts, i + 1) - first, inputs, job->from, inputs,
-                     job->weights + first, units, job->biases + first, job->layer->activation == GM_RELU,
-                     job->v + first, units);
+                     job->weights + first, units, job->cuts == 1 ? job->packed : NULL, job->biases + first,
+                     job->layer->activation == GM_RELU, job->v + first, units);
 }
 
 static void activate_rows(void *context, size_t i) {
@@ -151,12 +151,13 @@ static void backward_columns(void *context, size_t i) {
 
 #define CUT_COLUMNS ((size_t)256) /* of a product that is worth cutting */
 
-void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, size_t cuts,
-                      const float *x, float *v, float *y) {
+void gm_dense_forward(const gm_layer *layer, const float *weights, const float *packed, const float *biases,
+                      size_t rows, size_t cuts, const float *x, float *v, float *y) {
     dense_job job = {.layer = layer,
                      .rows = rows,
                      .cuts = layer->units < CUT_COLUMNS ? 1 : cuts,
                      .weights = weights,
+                     .packed = packed,
                      .biases = biases,
                      .from = x,
                      .v = makes_y_of_v(layer->activation) ? v : y,

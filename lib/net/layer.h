@@ -13,9 +13,10 @@
 bool gm_activation_keeps_v(gm_activation a);
 
 /* v[rows, units] = x[rows, inputs] W + b, y = activation(v). v may be y, unless it is to be kept; where the activation
- * is linear, relu or leaky it is not written. With many units, in `cuts` pieces that threads share; so below. */
-void gm_dense_forward(const gm_layer *layer, const float *weights, const float *biases, size_t rows, size_t cuts,
-                      const float *x, float *v, float *y);
+ * is linear, relu or leaky it is not written. `packed` is what gm_matmul_pack made of W, or NULL. With many units, in
+ * `cuts` pieces that threads share; so below. */
+void gm_dense_forward(const gm_layer *layer, const float *weights, const float *packed, const float *biases,
+                      size_t rows, size_t cuts, const float *x, float *v, float *y);
 
 /* y_k = exp(v_k - max v) / sum_j exp(v_j - max v) for each row. v may be y. */
 void gm_softmax(size_t rows, size_t units, const float *v, float *y);

@@ -60,9 +60,10 @@ static size_t without_single(size_t n, size_t piece, size_t more) {
 }
 
 size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
-    size_t chunk = is_undivided() ? GM_CHUNK_LARGE : w->chunk_least;
+    const size_t large = w->held ? GM_CHUNK_WIDE : GM_CHUNK_LARGE;
+    size_t chunk = is_undivided() ? large : gm_smaller(w->chunk_least, large);
     const size_t whole = gm_pieces(rows, GM_CHUNK) * GM_CHUNK; /* no scratch for rows that are not there */
-    while (chunk < GM_CHUNK_LARGE && 2 * chunk * chunks <= rows) chunk *= 2;
+    while (chunk < large && 2 * chunk * chunks <= rows) chunk *= 2;
     return rows == 0 ? chunk : without_single(rows, gm_smaller(chunk, whole), GM_CHUNK);
 }
 
@@ -127,6 +128,37 @@ static int make_spectra(gm_walk *w, gm_error *e) {
     return 0;
 }
 
+#define HELD_MOST ((size_t)1 << 22) /* packed numbers: more are read again for each product, which is long then */
+
+int gm_walk_hold(gm_walk *w, const float *params, gm_error *e) {
+    const gm_net *net = w->net;
+    size_t left = HELD_MOST;
+    if (!gm_matmul_cuts_freely()) return 0;
+    for (size_t l = 0; l < net->layer_count; l++) {
+        const gm_layer *layer = &net->layers[l];
+        if (layer->kind != GM_DENSE || layer->spectral) continue;
+        const size_t count = gm_matmul_packed(layer->units, layer->inputs); /* below 2^49: GM_UNITS_MAX */
+        if (count > left) continue;
+        left -= count;
+        if (!w->packed[l]) w->packed[l] = gm_new(count, sizeof(float), e);
+        if (!w->packed[l]) return gm_fail_within(e, "layer %zu: ", l);
+        gm_matmul_pack(layer->units, layer->inputs, params + net->parameters[layer->weights].offset, layer->units,
+                       w->packed[l]);
+    }
+    w->held = params;
+    return 0;
+}
+
+#define PORTION ((size_t)128 * 784)     /* numbers: more do not stay in the second cache */
+#define PORTION_LARGE ((size_t)1 << 20) /* for threads, which wait while rows are read */
+#define PORTION_ROWS ((size_t)2048)
+
+size_t gm_walk_portion(const gm_walk *w, size_t threads) {
+    const bool alone = threads == 1 && gm_matmul_cuts_freely();
+    const size_t rows = (alone ? PORTION : PORTION_LARGE) / w->net->inputs;
+    return rows < 16 ? 16 : gm_smaller(rows, PORTION_ROWS);
+}
+
 gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
     if (gm_blas_ready(e) != 0) return NULL;
     gm_walk *w = gm_new_zeroed(1, sizeof *w, e);
@@ -138,7 +170,8 @@ gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
     w->moments_at = gm_new(net->layer_count, sizeof *w->moments_at, e);
     for (size_t l = 0; l < net->layer_count; l++) w->block_count += blocks_of(&net->layers[l]);
     w->slices = gm_new(w->block_count + 1, sizeof *w->slices, e);
-    bool ok = w->output_at && w->derivative_at && w->extra_at && w->moments_at && w->slices;
+    w->packed = gm_new_zeroed(net->layer_count, sizeof *w->packed, e);
+    bool ok = w->output_at && w->derivative_at && w->extra_at && w->moments_at && w->slices && w->packed;
     if (!ok || fix_layers(w, seed, e) < 0 || make_spectra(w, e) < 0) {
         gm_walk_free(w);
         return NULL;
@@ -151,8 +184,10 @@ void gm_walk_free(gm_walk *w) {
     if (!w) return;
     for (size_t l = 0; w->fixed && l < w->net->layer_count; l++) free(w->fixed[l]);
     for (size_t l = 0; w->spectrum && l < w->net->layer_count; l++) free(w->spectrum[l].weights);
+    for (size_t l = 0; w->packed && l < w->net->layer_count; l++) free(w->packed[l]);
     free(w->fixed);
     free(w->spectrum);
+    free(w->packed);
     free(w->moments_at);
     free(w->moments.bytes);
     free(w->output_at);
@@ -362,8 +397,8 @@ void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, co
                            y);
         break;
     case GM_DENSE:
-        gm_dense_forward(layer, gm_walk_weights(w, link->l, params), params + net->parameters[layer->biases].offset,
-                         rows, w->cuts, link->x, v, y);
+        gm_dense_forward(layer, gm_walk_weights(w, link->l, params), params == w->held ? w->packed[link->l] : NULL,
+                         params + net->parameters[layer->biases].offset, rows, w->cuts, link->x, v, y);
         break;
     case GM_DROPOUT:
         rng.purpose = GM_PURPOSE_DROPOUT;

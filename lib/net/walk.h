@@ -49,6 +49,8 @@ struct gm_walk {
     size_t labels_at;      /* of a gaussian layer with labels: the class's column in the joined input */
     float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_spectrum *spectrum; /* of a spectral layer */
+    const float *held;     /* the parameters of gm_walk_hold, or NULL */
+    float **packed;        /* of a dense layer: their weights packed; or NULL */
     gm_slice *slices;      /* the call's: block_count at most */
     size_t slice_count, block_count;
     gm_room stacked;      /* region of all stacked rows */

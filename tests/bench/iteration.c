@@ -55,13 +55,13 @@ WRAP(gm_matmul_nt, false, true)
 WRAP(gm_matmul_tn, true, false)
 
 void __real_gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                             const float *biases, bool rectified, float *c, size_t ldc);
+                             const float *packed, const float *biases, bool rectified, float *c, size_t ldc);
 void __wrap_gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                             const float *biases, bool rectified, float *c, size_t ldc);
+                             const float *packed, const float *biases, bool rectified, float *c, size_t ldc);
 void __wrap_gm_matmul_biased(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                             const float *biases, bool rectified, float *c, size_t ldc) {
+                             const float *packed, const float *biases, bool rectified, float *c, size_t ldc) {
     write_down(false, false, m, n, k, a, lda, b, ldb, 0.0f, c, ldc);
-    __real_gm_matmul_biased(m, n, k, a, lda, b, ldb, biases, rectified, c, ldc);
+    __real_gm_matmul_biased(m, n, k, a, lda, b, ldb, packed, biases, rectified, c, ldc);
 }
 
 static double now(void) {

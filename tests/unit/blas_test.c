@@ -85,15 +85,19 @@ static void test_matmul_tn(void) {
 /* By whichever way a product goes: the bits of the product, then the biases, then the floor. */
 static void check_biased(size_t m, size_t n, size_t k) {
     enum { MOST_NUMBERS = 390 * 520 };
-    static float a[MOST_NUMBERS], b[MOST_NUMBERS], c[MOST_NUMBERS], plain[MOST_NUMBERS], biases[MOST];
+    static float a[MOST_NUMBERS], b[MOST_NUMBERS], c[MOST_NUMBERS], plain[MOST_NUMBERS], biases[MOST],
+        packed[MOST_NUMBERS];
     const size_t ldc = n + PADDING;
     fill(MOST_NUMBERS, a, 4);
     fill(MOST_NUMBERS, b, 5);
     fill(MOST, biases, 6);
-    for (int rectified = 0; rectified < 2; rectified++) {
+    CHECK(gm_matmul_packed(n, k) <= MOST_NUMBERS);
+    gm_matmul_pack(n, k, b, n, packed);
+    for (int with = 0; with < 4; with++) {
+        const bool rectified = with & 1, once = with & 2;
         fill(MOST_NUMBERS, c, 7);
         fill(MOST_NUMBERS, plain, 7);
-        gm_matmul_biased(m, n, k, a, k, b, n, biases, rectified, c, ldc);
+        gm_matmul_biased(m, n, k, a, k, b, n, once ? packed : NULL, biases, rectified, c, ldc);
         gm_matmul(m, n, k, a, k, b, n, 0, plain, ldc);
         for (size_t i = 0; i < m; i++) {
             for (size_t j = 0; j < n; j++) {

@@ -36,14 +36,15 @@ static float chain(size_t k, gm_operand a, gm_operand b, size_t i, size_t j, gm_
 
 enum { BIASED = 1, RECTIFIED = 2, ENDINGS = 4 };
 
-/* Both factors stored so or transposed, their rows some numbers apart, the sums ended so: the first number that is not
- * the chain's, or that was written outside C, or SIZE_MAX. */
-static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float beta, int with, size_t apart,
-                          float *strips) {
+/* Both factors stored so or transposed, their rows some numbers apart, B packed before or not, the sums ended so: the
+ * first number that is not the chain's, or that was written outside C, or SIZE_MAX. */
+static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, bool packs, float beta, int with,
+                          size_t apart, float *strips) {
     size_t lda = (ta ? m : k) + PADDING, ldb = (tb ? k : n) + apart, ldc = n + PADDING, wrong = SIZE_MAX;
-    size_t sizes[] = {(ta ? k : m) * lda, (tb ? n : k) * ldb, m * ldc, m * ldc, n};
-    float *room[5];
-    for (size_t i = 0; i < 5; i++) {
+    size_t sizes[] = {(ta ? k : m) * lda, (tb ? n : k) * ldb, m * ldc, m * ldc, n, gm_product_packed(n, k)};
+    enum { ROOMS = sizeof sizes / sizeof *sizes };
+    float *room[ROOMS];
+    for (size_t i = 0; i < ROOMS; i++) {
         room[i] = malloc(sizes[i] * sizeof(float)); /* no more than is used: sanitizers see what is read */
         if (!room[i]) abort();
         fill(sizes[i], room[i], i == 3 ? 2 : (uint32_t)i);
@@ -55,20 +56,26 @@ static size_t first_wrong(size_t m, size_t n, size_t k, bool ta, bool tb, float 
     if (beta == 0.0f) /* C is not read */
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) c[i * ldc + j] = before[i * ldc + j] = NAN;
-    tiles->product(m, n, k, a, b, ending, c, ldc, strips);
+    if (packs) {
+        tiles->pack(n, k, b, room[5]);
+        for (size_t i = 0; i < sizes[1]; i++) room[1][i] = NAN; /* not read again */
+    }
+    tiles->product(m, n, k, a, b, packs ? room[5] : NULL, ending, c, ldc, strips);
+    if (packs) fill(sizes[1], room[1], 1);
     for (size_t i = 0; i < m * ldc && wrong == SIZE_MAX; i++) {
         float wanted = i % ldc < n ? chain(k, a, b, i / ldc, i % ldc, ending, before[i]) : before[i];
         if (memcmp(&c[i], &wanted, sizeof wanted) != 0) wrong = i;
     }
-    for (size_t i = 0; i < 5; i++) free(room[i]);
+    for (size_t i = 0; i < ROOMS; i++) free(room[i]);
     return wrong;
 }
 
 static void check_shape(size_t m, size_t n, size_t k, float beta, size_t apart) {
     static float strips[GM_PRODUCT_ROOM];
-    for (int turned = 0; turned < 8; turned++) {
-        int with = (int)((m + n + k) % ENDINGS) ^ turned / 2; /* all meet all, in one shape or the other */
-        size_t wrong = first_wrong(m, n, k, turned & 1, turned & 2, beta, with, apart, turned & 4 ? strips : NULL);
+    for (int turned = 0; turned < 16; turned++) {
+        int with = (int)((m + n + k) % ENDINGS) ^ turned / 2 % ENDINGS; /* all meet all, in one shape or the other */
+        size_t wrong =
+            first_wrong(m, n, k, turned & 1, turned & 2, turned & 8, beta, with, apart, turned & 4 ? strips : NULL);
         if (wrong == SIZE_MAX) continue;
         printf("# %s: %zu x %zu x %zu, beta %g, B %zu apart, turned %d, ending %d: number %zu\n", tiles->name, m, n, k,
                (double)beta, apart, turned, with, wrong);
@@ -113,8 +120,8 @@ static void test_special(void) {
     enum { N = sizeof special / sizeof *special };
     float b[N], c[N];
     for (size_t j = 0; j < N; j++) b[j] = -0.0f;
-    tiles->product(1, N, 1, (gm_operand){&one, 1, 1}, (gm_operand){b, N, 1}, (gm_ending){0.0f, biases, true}, c, N,
-                   NULL);
+    tiles->product(1, N, 1, (gm_operand){&one, 1, 1}, (gm_operand){b, N, 1}, NULL, (gm_ending){0.0f, biases, true}, c,
+                   N, NULL);
     for (size_t j = 0; j < N; j++) {
         float sum = fmaf(one, b[j], 0.0f) + biases[j], wanted = sum < 0.0f ? 0.0f : sum;
         CHECK(isnan(wanted) ? isnan(c[j]) : memcmp(&c[j], &wanted, sizeof wanted) == 0);
