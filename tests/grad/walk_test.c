@@ -1,6 +1,7 @@
 /* walk_test.c: gm_walk beside its gradients: equal bits, what is wanted and what is not, saturation, refusals. */
 #include "../unit/check.h"
 
+#include "gm/blas.h"
 #include "gm/grad.h"
 #include "gm/threads.h"
 
@@ -462,6 +463,46 @@ static void test_way_back_of_others(void) {
     }
 }
 
+/* ---- parameters that stay ---- */
+
+static void forward(gan *g, const float *params, size_t rows, float *output) {
+    gm_error e = {.text = ""};
+    CHECK(gm_walk_forward(g->walk, params, &g->inputs[0], rows, (gm_mode){0}, output, &e) == 0);
+    CHECK_TEXT(e.text, "");
+}
+
+/* Weights that are packed once give the bits of weights that are not, which other parameters still are. The second
+ * layer has more of them than are packed. */
+static void test_held(void) {
+    static const char *const few[] = {"dense:200:leaky", "dense:70:gelu:spectral", "dense:33:relu", "dense:1:sigmoid"};
+    static const char *const many[] = {"dense:2100:relu", "dense:2100:tanh", "dense:1"};
+    static const size_t rows[] = {1, 2, 63, 65, 129, ROWS};
+    float before[ROWS], after[ROWS];
+    gm_error e = {.text = ""};
+    for (int wide = 0; wide < 2; wide++) {
+        gan *g = open_layers(wide ? many : few, wide ? 3 : 4, "mean(x)"),
+            *held = open_layers(wide ? many : few, wide ? 3 : 4, "mean(x)");
+        CHECK(gm_walk_hold(held->walk, held->params, &e) == 0);
+        for (size_t i = wide ? 5 : 0; i < sizeof rows / sizeof *rows; i++) {
+            for (size_t threads = 1; threads <= 2; threads++) {
+                CHECK(gm_threads_set(threads, &e) == 0);
+                forward(g, g->params, rows[i], before);
+                forward(held, held->params, rows[i], after);
+                CHECK(memcmp(before, after, rows[i] * sizeof *before) == 0);
+                forward(held, g->params, rows[i], after);
+                CHECK(memcmp(before, after, rows[i] * sizeof *before) == 0);
+            }
+            CHECK(gm_threads_set(1, &e) == 0);
+        }
+        forward(g, g->params, ROWS, before);
+        held->params[held->net->parameters[held->net->layers[0].weights].offset] = NAN; /* seen only if it is read */
+        forward(held, held->params, ROWS, after);
+        CHECK(gm_matmul_cuts_freely() ? memcmp(before, after, sizeof before) == 0 : isnan(after[0]));
+        close_gan(g);
+        close_gan(held);
+    }
+}
+
 /* ---- layers wider than the pieces in which loops work ---- */
 
 static double slope(gm_activation a, double v) {
@@ -738,6 +779,7 @@ int main(void) {
     RUN(test_values);
     RUN(test_way_back);
     RUN(test_way_back_of_others);
+    RUN(test_held);
     RUN(test_wide_activations);
     RUN(test_wide_same_bits);
     RUN(test_wide_losses);
