@@ -178,7 +178,7 @@ static int open_files(classify *s, const gm_call *call, gm_error *e) {
     if (s->calibrate && (check_meaning(s, e) != 0 || gm_model_lock(s->follow.model, e) != 0)) return -1;
     if (gm_model_predictor(s->follow.model, &s->state, e) != 0) return -1;
     if (adopt_calibration(s, call, s->state.step, e) != 0 || check_meaning(s, e) != 0) return -1;
-    if (gm_walk_hold(s->walk, s->state.blocks, e) != 0) return -1;
+    gm_walk_hold(s->walk, s->state.blocks);
     s->batch = gm_walk_portion(s->walk, call->threads);
     s->room = gm_new(s->batch * net->inputs, sizeof(float), e);
     s->y = gm_new(s->batch, sizeof(int32_t), e);

@@ -195,9 +195,9 @@ static int check_finite(const table *t, size_t columns, gm_error *e) {
 /* Rows become what the model's layer makes of them. */
 static int run_model(compare *s, table *t, gm_error *e) {
     gm_walk *walk = gm_walk_new(s->part, s->model.spec->seed, e);
-    bool held = walk && gm_walk_hold(walk, s->model.params, e) == 0;
-    float *out = held ? gm_new(t->rows, s->part->outputs * sizeof *out, e) : NULL;
+    float *out = walk ? gm_new(t->rows, s->part->outputs * sizeof *out, e) : NULL;
     int status = out ? 0 : -1;
+    if (walk) gm_walk_hold(walk, s->model.params);
     for (size_t first = 0; status == 0 && first < t->rows; first += BATCH) {
         const size_t n = t->rows - first < BATCH ? t->rows - first : BATCH;
         gm_input input = {.part_count = 1,

@@ -187,7 +187,8 @@ static int sample_open(gm_call *call, gm_error *e) {
         (s->png && sample_shape(s, s->columns, e) != 0))
         return -1;
     s->walk = gm_walk_new(net, spec->seed, e);
-    if (!s->walk || gm_walk_hold(s->walk, s->models[0].params, e) != 0) return -1;
+    if (!s->walk) return -1;
+    gm_walk_hold(s->walk, s->models[0].params);
     if (s->csv || s->png) call->role = GM_ALONE;
     return 0;
 }
@@ -349,7 +350,9 @@ static int next_model(sample *s, gm_error *e) {
     s->done = 0;
     gm_walk_free(s->walk);
     s->walk = gm_walk_new(generator(s, s->at), spec->seed, e);
-    return s->walk ? gm_walk_hold(s->walk, s->models[s->at].params, e) : -1;
+    if (!s->walk) return -1;
+    gm_walk_hold(s->walk, s->models[s->at].params);
+    return 0;
 }
 
 static int sample_process(gm_call *call, gm_record *r, gm_error *e) {

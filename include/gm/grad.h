@@ -31,9 +31,9 @@ void gm_walk_free(gm_walk *w);
 /* Another copy of the same net, which must outlive the walk in its place. */
 void gm_walk_use_net(gm_walk *w, const gm_net *net);
 
-/* From now on these parameters, a block of the net, are the same in each call that is given them: weights are packed
- * once for all products, where that costs at most 16 MB, and chunks need not be large. */
-GM_MUST_USE int gm_walk_hold(gm_walk *w, const float *params, gm_error *e);
+/* Says once that these parameters, a block of the net, are the same in each call that is given them: if there are many,
+ * weights are packed once for all products, where that costs at most 16 MB, and chunks need not be large. */
+void gm_walk_hold(gm_walk *w, const float *params);
 
 /* Rows of a call of many that run rows of a file forward: for one thread alone few, which are still near when they are
  * used; for several many, so that these seldom wait. */

@@ -68,6 +68,7 @@ int gm_walk_forward(gm_walk *w, const float *params, const gm_input *input, size
         return gm_walk_keep(w, params, &call, e);
     }
     gm_walk_spectra(w, params);
+    if (gm_walk_pack(w, params, run.rows, e) < 0) return -1;
     if (gm_walk_running(w, params, e) < 0) return -1;
     return gm_walk_crew(w, gm_pieces(run.rows, run.chunk_rows), run.chunk_rows * forward_width(w), forward_chunk, &run,
                         e);

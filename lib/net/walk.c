@@ -129,24 +129,33 @@ static int make_spectra(gm_walk *w, gm_error *e) {
 }
 
 #define HELD_MOST ((size_t)1 << 22) /* packed numbers: more are read again for each product, which is long then */
+#define HELD_ROWS ((size_t)256)     /* rows for which packing does not pay */
 
-int gm_walk_hold(gm_walk *w, const float *params, gm_error *e) {
+void gm_walk_hold(gm_walk *w, const float *params) {
+    w->held = gm_matmul_cuts_freely() ? params : NULL;
+}
+
+static int pack_layers(gm_walk *w, gm_error *e) {
     const gm_net *net = w->net;
     size_t left = HELD_MOST;
-    if (!gm_matmul_cuts_freely()) return 0;
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];
         if (layer->kind != GM_DENSE || layer->spectral) continue;
         const size_t count = gm_matmul_packed(layer->units, layer->inputs); /* below 2^49: GM_UNITS_MAX */
         if (count > left) continue;
         left -= count;
-        if (!w->packed[l]) w->packed[l] = gm_new(count, sizeof(float), e);
+        w->packed[l] = gm_new(count, sizeof(float), e);
         if (!w->packed[l]) return gm_fail_within(e, "layer %zu: ", l);
-        gm_matmul_pack(layer->units, layer->inputs, params + net->parameters[layer->weights].offset, layer->units,
+        gm_matmul_pack(layer->units, layer->inputs, w->held + net->parameters[layer->weights].offset, layer->units,
                        w->packed[l]);
     }
-    w->held = params;
     return 0;
+}
+
+int gm_walk_pack(gm_walk *w, const float *params, size_t rows, gm_error *e) {
+    const bool packs = params == w->held && w->held_rows <= HELD_ROWS && rows > HELD_ROWS - w->held_rows;
+    if (params == w->held && w->held_rows <= HELD_ROWS) w->held_rows += rows;
+    return packs ? pack_layers(w, e) : 0;
 }
 
 #define PORTION ((size_t)128 * 784)     /* numbers: more do not stay in the second cache */

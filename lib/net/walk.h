@@ -50,6 +50,7 @@ struct gm_walk {
     float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_spectrum *spectrum; /* of a spectral layer */
     const float *held;     /* the parameters of gm_walk_hold, or NULL */
+    size_t held_rows;      /* that were run forward with them, until they are packed */
     float **packed;        /* of a dense layer: their weights packed; or NULL */
     gm_slice *slices;      /* the call's: block_count at most */
     size_t slice_count, block_count;
@@ -91,6 +92,9 @@ GM_MUST_USE int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_floats,
 /* Whether a forward call keeps what it computed, and doing so: the call has rows, one input, mode and output. */
 bool gm_walk_keeps(const gm_walk *w, size_t rows, const gm_mode *mode);
 GM_MUST_USE int gm_walk_keep(gm_walk *w, const float *params, const gm_backward *call, gm_error *e);
+
+/* Packs the weights of these parameters if they are held, and were used for so many rows that it pays. */
+GM_MUST_USE int gm_walk_pack(gm_walk *w, const float *params, size_t rows, gm_error *e);
 
 /* The numbers of an input that need no joining, or NULL; x[count, inputs] = its rows from `first` on, parts side by
  * side. Behind gm_walk_forward and gm_walk_backward a row is the network's: it may be a pack of rows of data. */
