@@ -165,6 +165,15 @@ static int sample_ends(sample *s, const gm_net *net, gm_error *e) {
     return s->ends ? 0 : -1;
 }
 
+/* For the model whose turn it is. */
+static int open_walk(sample *s, gm_error *e) {
+    const gm_predictor *p = &s->models[s->at];
+    s->walk = gm_walk_new(generator(s, s->at), p->spec->seed, e);
+    if (!s->walk) return -1;
+    gm_walk_hold(s->walk, p->params);
+    return 0;
+}
+
 static int sample_open(gm_call *call, gm_error *e) {
     sample *s = call->state;
     if (!s->paths.count) return gm_fail_usage(e, "-m MODEL is missing");
@@ -186,9 +195,7 @@ static int sample_open(gm_call *call, gm_error *e) {
     if (sample_label(s, net, e) != 0 || sample_count(s, e) != 0 || sample_ends(s, net, e) != 0 ||
         (s->png && sample_shape(s, s->columns, e) != 0))
         return -1;
-    s->walk = gm_walk_new(net, spec->seed, e);
-    if (!s->walk) return -1;
-    gm_walk_hold(s->walk, s->models[0].params);
+    if (open_walk(s, e) != 0) return -1;
     if (s->csv || s->png) call->role = GM_ALONE;
     return 0;
 }
@@ -346,13 +353,10 @@ static int write_png(sample *s, gm_error *e) {
 
 /* All rows of a model are drawn: the next one's turn. */
 static int next_model(sample *s, gm_error *e) {
-    const gm_model_spec *spec = s->models[++s->at].spec;
+    s->at++;
     s->done = 0;
     gm_walk_free(s->walk);
-    s->walk = gm_walk_new(generator(s, s->at), spec->seed, e);
-    if (!s->walk) return -1;
-    gm_walk_hold(s->walk, s->models[s->at].params);
-    return 0;
+    return open_walk(s, e);
 }
 
 static int sample_process(gm_call *call, gm_record *r, gm_error *e) {

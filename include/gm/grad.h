@@ -31,12 +31,13 @@ void gm_walk_free(gm_walk *w);
 /* Another copy of the same net, which must outlive the walk in its place. */
 void gm_walk_use_net(gm_walk *w, const gm_net *net);
 
-/* Says once that these parameters, a block of the net, are the same in each call that is given them: if there are many,
- * weights are packed once for all products, where that costs at most 16 MB, and chunks need not be large. */
+/* Says once that these parameters, a block of the net, are the same in each call that is given them: once many rows
+ * were run, weights are packed for all further products, and chunks need not be large. Not for networks of which that
+ * would take more than 16 MB, nor those with rff or spectral layers. */
 void gm_walk_hold(gm_walk *w, const float *params);
 
-/* Rows of a call of many that run rows of a file forward: for one thread alone few, which are still near when they are
- * used; for several many, so that these seldom wait. */
+/* Rows of a call of many that run rows of a file forward: for one thread alone and parameters that are held few, which
+ * are still near when they are used; else many, so that threads seldom wait, and weights are seldom packed. */
 size_t gm_walk_portion(const gm_walk *w, size_t threads);
 
 /* One part of an input: float columns, or class numbers that become one-hot. */

@@ -318,22 +318,21 @@ void gm_pixels_close(gm_pixels *p) {
     p->affine = NULL;
 }
 
-/* As gm_affine_scale, to the bit; and where all bytes are scaled alike. */
 GM_CLONES static void scale_row(size_t n, const double *offset, const double *factor, const double *base,
                                 const unsigned char *bytes, float *x) {
     GM_INDEPENDENT
-    for (size_t i = 0; i < n; i++) x[i] = (float)(base[i] + ((double)bytes[i] - offset[i]) * factor[i]);
+    for (size_t i = 0; i < n; i++) x[i] = gm_affine_scale((gm_affine){offset[i], factor[i], base[i]}, bytes[i]);
 }
 
-GM_CLONES static void scale_alike(size_t n, double offset, double factor, double base, const unsigned char *bytes,
-                                  float *x) {
+GM_CLONES static void scale_alike(size_t n, gm_affine a, const unsigned char *bytes, float *x) {
     GM_INDEPENDENT
-    for (size_t i = 0; i < n; i++) x[i] = (float)(base + ((double)bytes[i] - offset) * factor);
+    for (size_t i = 0; i < n; i++) x[i] = gm_affine_scale(a, bytes[i]);
 }
 
 void gm_pixels_scale(const gm_pixels *p, size_t n, const unsigned char *bytes, float *x) {
     if (p->alike) {
-        scale_alike(n * p->columns, p->affine[0], p->affine[p->columns], p->affine[2 * p->columns], bytes, x);
+        const gm_affine a = {p->affine[0], p->affine[p->columns], p->affine[2 * p->columns]};
+        scale_alike(n * p->columns, a, bytes, x);
         return;
     }
     for (size_t row = 0; row < n; row++, bytes += p->columns, x += p->columns)

@@ -128,23 +128,33 @@ static int make_spectra(gm_walk *w, gm_error *e) {
     return 0;
 }
 
-#define HELD_MOST ((size_t)1 << 22) /* packed numbers: more are read again for each product, which is long then */
+#define HELD_MOST ((size_t)1 << 22) /* packed numbers */
 #define HELD_ROWS ((size_t)256)     /* rows for which packing does not pay */
 
+/* Whether all products of a forward call can read packed weights: those of rff and spectral layers are others. */
+static bool is_packable(const gm_net *net) {
+    size_t left = HELD_MOST;
+    for (size_t l = 0; l < net->layer_count; l++) {
+        const gm_layer *layer = &net->layers[l];
+        if (layer->kind == GM_RFF || layer->spectral) return false;
+        if (layer->kind != GM_DENSE) continue;
+        const size_t count = gm_matmul_packed(layer->units, layer->inputs); /* below 2^49: GM_UNITS_MAX */
+        if (count > left) return false;
+        left -= count;
+    }
+    return true;
+}
+
 void gm_walk_hold(gm_walk *w, const float *params) {
-    w->held = gm_matmul_cuts_freely() ? params : NULL;
+    w->held = gm_matmul_cuts_freely() && is_packable(w->net) ? params : NULL;
 }
 
 static int pack_layers(gm_walk *w, gm_error *e) {
     const gm_net *net = w->net;
-    size_t left = HELD_MOST;
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];
-        if (layer->kind != GM_DENSE || layer->spectral) continue;
-        const size_t count = gm_matmul_packed(layer->units, layer->inputs); /* below 2^49: GM_UNITS_MAX */
-        if (count > left) continue;
-        left -= count;
-        w->packed[l] = gm_new(count, sizeof(float), e);
+        if (layer->kind != GM_DENSE) continue;
+        w->packed[l] = gm_new(gm_matmul_packed(layer->units, layer->inputs), sizeof(float), e);
         if (!w->packed[l]) return gm_fail_within(e, "layer %zu: ", l);
         gm_matmul_pack(layer->units, layer->inputs, w->held + net->parameters[layer->weights].offset, layer->units,
                        w->packed[l]);
@@ -153,18 +163,17 @@ static int pack_layers(gm_walk *w, gm_error *e) {
 }
 
 int gm_walk_pack(gm_walk *w, const float *params, size_t rows, gm_error *e) {
-    const bool packs = params == w->held && w->held_rows <= HELD_ROWS && rows > HELD_ROWS - w->held_rows;
-    if (params == w->held && w->held_rows <= HELD_ROWS) w->held_rows += rows;
-    return packs ? pack_layers(w, e) : 0;
+    if (params != w->held || w->held_rows > HELD_ROWS) return 0;
+    w->held_rows += rows;
+    return w->held_rows > HELD_ROWS ? pack_layers(w, e) : 0;
 }
 
 #define PORTION ((size_t)128 * 784)     /* numbers: more do not stay in the second cache */
-#define PORTION_LARGE ((size_t)1 << 20) /* for threads, which wait while rows are read */
+#define PORTION_LARGE ((size_t)1 << 20) /* where threads wait while rows are read, or weights are packed anew */
 #define PORTION_ROWS ((size_t)2048)
 
 size_t gm_walk_portion(const gm_walk *w, size_t threads) {
-    const bool alone = threads == 1 && gm_matmul_cuts_freely();
-    const size_t rows = (alone ? PORTION : PORTION_LARGE) / w->net->inputs;
+    const size_t rows = (threads == 1 && w->held ? PORTION : PORTION_LARGE) / w->net->inputs;
     return rows < 16 ? 16 : gm_smaller(rows, PORTION_ROWS);
 }
 

@@ -473,8 +473,7 @@ static void forward(gan *g, const float *params, size_t rows, float *output) {
 
 /* Weights that are packed once give the bits of weights that are not, which other parameters still are. */
 static void test_held(void) {
-    static const char *const layers[] = {"dense:200:leaky", "dense:70:gelu:spectral", "dense:33:relu",
-                                         "dense:1:sigmoid"};
+    static const char *const layers[] = {"dense:200:leaky", "dense:70:gelu", "dense:33:relu", "dense:1:sigmoid"};
     static const size_t rows[] = {1, 2, 63, 65, 129, ROWS};
     float before[ROWS], after[ROWS];
     gm_error e;
@@ -495,6 +494,43 @@ static void test_held(void) {
     held->params[held->net->parameters[held->net->layers[0].weights].offset] = NAN; /* seen only if it is read */
     forward(held, held->params, ROWS, after);
     CHECK(gm_matmul_cuts_freely() ? memcmp(before, after, sizeof before) == 0 : isnan(after[0]));
+    close_gan(g);
+    close_gan(held);
+}
+
+/* Rows of a portion for one thread, with parameters that are said to stay. */
+static size_t portion_of(const char *first, const char *second) {
+    const char *const layers[] = {first, second, "dense:1"};
+    gm_error e;
+    gm_net *net = parse_net("100", layers, 3);
+    gm_walk *walk = gm_walk_new(net, 11, &e);
+    float params = 0; /* not read until rows are run */
+    gm_walk_hold(walk, &params);
+    size_t rows = gm_walk_portion(walk, 1);
+    CHECK(gm_walk_portion(walk, 2) == 2048);
+    gm_walk_free(walk);
+    gm_net_free(net);
+    return rows;
+}
+
+/* Networks whose weights are not all packed are run in large portions, and with the bits of others (spectral ones). */
+static void test_not_held(void) {
+    static const char *const layers[] = {"dense:200:leaky", "dense:70:gelu:spectral", "dense:33:relu",
+                                         "dense:1:sigmoid"};
+    float before[ROWS], after[ROWS];
+    const size_t few = gm_matmul_cuts_freely() ? 128 * 784 / 100 : 2048;
+    CHECK(portion_of("dense:200:relu", "dense:300") == few);
+    CHECK(portion_of("dense:2000:relu", "dense:1900") == few);
+    CHECK(portion_of("dense:2000:relu", "dense:2000") == 2048);
+    CHECK(portion_of("rff:200:1", "dense:300") == 2048);
+    CHECK(portion_of("dense:200:relu:spectral", "dense:300") == 2048);
+    gan *g = open_layers(layers, 4, "mean(x)"), *held = open_layers(layers, 4, "mean(x)");
+    gm_walk_hold(held->walk, held->params);
+    for (int i = 0; i < 2; i++) {
+        forward(g, g->params, ROWS, before);
+        forward(held, held->params, ROWS, after);
+        CHECK(memcmp(before, after, sizeof before) == 0);
+    }
     close_gan(g);
     close_gan(held);
 }
@@ -776,6 +812,7 @@ int main(void) {
     RUN(test_way_back);
     RUN(test_way_back_of_others);
     RUN(test_held);
+    RUN(test_not_held);
     RUN(test_wide_activations);
     RUN(test_wide_same_bits);
     RUN(test_wide_losses);
