@@ -1,4 +1,5 @@
 /* gm-classify: a label and its probability for each row of a table, or figures of how well that does. */
+#include "gm/belt.h"
 #include "gm/blas.h"
 #include "gm/data.h"
 #include "gm/filter.h"
@@ -12,6 +13,18 @@
 
 #define OUTPUT_BUFFER ((size_t)1 << 18)
 
+/* Rows of files that are run together. */
+typedef struct batch {
+    size_t rows, outputs_right; /* the numbers of these before one that is not finite */
+    const float *x;             /* room, or rows of a record */
+    float *room;                /* [portion, inputs] */
+    float *outputs;             /* [portion, outputs] */
+    float *score;               /* of one row, for each class */
+    int32_t *y;
+    gm_marks marks;
+    gm_text answers;
+} batch;
+
 typedef struct classify {
     const char *path, *fold, *id, *output;
     gm_list inputs;
@@ -19,17 +32,18 @@ typedef struct classify {
     gm_follow follow; /* its model is ours in each mode */
     gm_schema *schema;
     gm_verdict verdict;
-    gm_walk *walk;
-    float *score;  /* of one row, for each class */
-    float *values; /* outputs of a batch or a record */
-    size_t value_capacity;
     bool warned;
+    /* records */
+    gm_walk *walk;
+    float *values; /* outputs */
+    size_t value_capacity;
     /* rows of files */
     gm_rows *source;
     gm_state state;
-    size_t batch;
-    float *room; /* [batch, inputs] */
-    int32_t *y;
+    gm_team *team;
+    batch *batches;
+    size_t batch_count;
+    bool begun;
     gm_tally *tally;
     uint64_t unlabelled; /* rows left out as they have no class */
     /* rows to calibrate on */
@@ -123,9 +137,7 @@ static int open_model(classify *s, gm_error *e) {
     }
     s->verdict = gm_verdict_of(spec->net, s->schema && !s->scores ? s->schema->class_count : 0);
     if (s->scores) s->verdict.meaning = GM_MEANS_OUTPUT;
-    s->walk = gm_walk_new(spec->net, spec->seed, e);
-    s->score = gm_new(s->verdict.classes, sizeof(float), e);
-    return s->walk && s->score ? 0 : -1;
+    return 0;
 }
 
 static bool names_source(const classify *s, const gm_call *call) {
@@ -168,8 +180,24 @@ static int open_rows(classify *s, const gm_call *call, gm_error *e) {
     return 0;
 }
 
-static int open_files(classify *s, const gm_call *call, gm_error *e) {
+static int open_batches(classify *s, size_t count, gm_error *e) {
     const gm_net *net = gm_model_spec_of(s->follow.model)->net;
+    const size_t portion = s->team->portion;
+    s->batches = gm_new_zeroed(count, sizeof *s->batches, e);
+    while (s->batches && s->batch_count < count) {
+        batch *b = &s->batches[s->batch_count++];
+        b->room = gm_new(portion * net->inputs, sizeof(float), e);
+        b->outputs = gm_new(portion * net->outputs, sizeof(float), e);
+        b->score = gm_new(s->verdict.classes, sizeof(float), e);
+        b->y = gm_new(portion, sizeof(int32_t), e);
+        if (!b->room || !b->outputs || !b->score || !b->y || gm_text_open(&b->answers, e) != 0) return -1;
+    }
+    return s->batches ? 0 : -1;
+}
+
+static int open_files(classify *s, gm_call *call, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->follow.model);
+    const gm_net *net = spec->net;
     if (s->schema && s->schema->features != net->inputs)
         return gm_fail(e, "%s takes %zu columns, not the %zu features of its data: it is no classifier of rows",
                        s->path, net->inputs, s->schema->features);
@@ -178,22 +206,27 @@ static int open_files(classify *s, const gm_call *call, gm_error *e) {
     if (s->calibrate && (check_meaning(s, e) != 0 || gm_model_lock(s->follow.model, e) != 0)) return -1;
     if (gm_model_predictor(s->follow.model, &s->state, e) != 0) return -1;
     if (adopt_calibration(s, call, s->state.step, e) != 0 || check_meaning(s, e) != 0) return -1;
-    gm_walk_hold(s->walk, s->state.blocks);
-    s->batch = gm_walk_portion(s->walk, call->threads);
-    s->room = gm_new(s->batch * net->inputs, sizeof(float), e);
-    s->y = gm_new(s->batch, sizeof(int32_t), e);
+    s->team = gm_team_new(net, spec->seed, s->state.blocks, call->threads, e);
+    if (!s->team || open_batches(s, GM_BELT_SLOTS(s->team->count), e) != 0) return -1;
+    call->workers = s->team->count;
     s->tally = s->eval ? gm_tally_new(s->verdict.classes, gm_verdict_probable(&s->verdict), e) : NULL;
-    if (!s->room || !s->y || (s->eval && !s->tally) || open_rows(s, call, e) != 0) return -1;
+    if ((s->eval && !s->tally) || open_rows(s, call, e) != 0) return -1;
     if (gm_rows_features(s->source) != net->inputs)
         return gm_fail(e, "expected %zu columns, got %zu", net->inputs, gm_rows_features(s->source));
     setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
     return 0;
 }
 
+static int open_records(classify *s, gm_error *e) {
+    const gm_model_spec *spec = gm_model_spec_of(s->follow.model);
+    s->walk = gm_walk_new(spec->net, spec->seed, e);
+    return s->walk ? 0 : -1;
+}
+
 static int classify_open(gm_call *call, gm_error *e) {
     classify *s = call->state;
     if (check_words(s, call, e) != 0 || open_model(s, e) != 0) return -1;
-    if (s->output) return check_meaning(s, e);
+    if (s->output) return check_meaning(s, e) == 0 ? open_records(s, e) : -1;
     call->role = GM_ALONE;
     return open_files(s, call, e);
 }
@@ -204,94 +237,94 @@ static char separator_of(const classify *s) {
     return s->schema && s->schema->form.separator ? s->schema->form.separator : ',';
 }
 
-static void put_text(const char *text) {
-    fwrite_unlocked(text, 1, strlen(text), stdout);
+static void put_text(FILE *f, const char *text) {
+    fwrite_unlocked(text, 1, strlen(text), f);
 }
 
-static void put_field(const classify *s, const char *text, size_t n) {
-    gm_csv_put_between(stdout, separator_of(s), text, n);
+static void put_field(const classify *s, FILE *f, const char *text, size_t n) {
+    gm_csv_put_between(f, separator_of(s), text, n);
 }
 
-static void put_number(float value) {
+static void put_number(FILE *f, float value) {
     char number[32];
-    put_text(gm_format_f32(value, number));
+    put_text(f, gm_format_f32(value, number));
 }
 
 static bool named_classes(const classify *s) {
     return s->schema && s->schema->class_count == s->verdict.classes;
 }
 
-static void put_class(const classify *s, size_t i) {
+static void put_class(const classify *s, FILE *f, size_t i) {
     char number[24];
     const char *name = number;
     if (named_classes(s))
         name = s->schema->classes[i];
     else
         snprintf(number, sizeof number, "%zu", i);
-    put_field(s, name, strlen(name));
+    put_field(s, f, name, strlen(name));
 }
 
 /* A column's name. One that is the id's too would be there twice. */
-static void put_name(const classify *s, const char *prefix, const char *name) {
+static void put_name(const classify *s, FILE *f, const char *prefix, const char *name) {
     char text[2048];
     snprintf(text, sizeof text, "%s%s", prefix, name);
     if (s->id && strcmp(s->id, text) == 0) snprintf(text, sizeof text, "predicted_%s%s", prefix, name);
-    put_field(s, text, strlen(text));
+    put_field(s, f, text, strlen(text));
 }
 
-static void put_numbered_name(const classify *s, const char *prefix, size_t i) {
+static void put_numbered_name(const classify *s, FILE *f, const char *prefix, size_t i) {
     char number[24];
     snprintf(number, sizeof number, "%zu", i);
-    put_name(s, prefix, number);
+    put_name(s, f, prefix, number);
 }
 
-static void put_header(const classify *s) {
+static void put_header(const classify *s, FILE *f) {
     const gm_verdict *v = &s->verdict;
     char comma = separator_of(s);
     if (s->schema && s->schema->form.no_header) return;
     if (s->id) {
-        put_field(s, s->id, strlen(s->id));
-        putchar(comma);
+        put_field(s, f, s->id, strlen(s->id));
+        putc(comma, f);
     }
     if (v->meaning == GM_MEANS_OUTPUT) {
-        if (v->classes == 1) put_name(s, "", "score");
+        if (v->classes == 1) put_name(s, f, "", "score");
         for (size_t i = 0; v->classes > 1 && i < v->classes; i++) {
-            if (i > 0) putchar(comma);
-            put_numbered_name(s, "out_", i);
+            if (i > 0) putc(comma, f);
+            put_numbered_name(s, f, "out_", i);
         }
     } else {
-        put_name(s, "", s->schema && s->schema->label ? s->schema->label : "label");
+        put_name(s, f, "", s->schema && s->schema->label ? s->schema->label : "label");
         if (!s->proba) {
-            putchar(comma);
-            put_name(s, "", gm_verdict_probable(v) ? "probability" : "score");
+            putc(comma, f);
+            put_name(s, f, "", gm_verdict_probable(v) ? "probability" : "score");
         }
         for (size_t i = 0; s->proba && i < v->classes; i++) {
-            putchar(comma);
+            putc(comma, f);
             if (named_classes(s))
-                put_name(s, "p_", s->schema->classes[i]);
+                put_name(s, f, "p_", s->schema->classes[i]);
             else
-                put_numbered_name(s, "p_", i);
+                put_numbered_name(s, f, "p_", i);
         }
     }
-    putchar('\n');
+    putc('\n', f);
 }
 
 /* The row's id, its class, its numbers; all but the id empty for a row that could not be used. */
-static void put_row(const classify *s, const float *output, const gm_field *id, bool usable) {
+static void put_row(const classify *s, FILE *f, const float *output, float *score, const gm_field *id, bool usable) {
     const gm_verdict *v = &s->verdict;
     bool classes = v->meaning != GM_MEANS_OUTPUT;
     char comma = separator_of(s);
-    size_t class = usable ? gm_verdict_row(v, output, s->score) : 0;
+    size_t class = usable ? gm_verdict_row(v, output, score) : 0;
     size_t first = classes && !s->proba ? class : 0, last = classes && !s->proba ? class + 1 : v->classes;
-    if (id) put_field(s, id->text, id->length);
-    if (id && classes) putc_unlocked(comma, stdout);
-    if (classes && usable) put_class(s, class);
+    if (id) put_field(s, f, id->text, id->length);
+    if (id && classes) putc_unlocked(comma, f);
+    if (classes && usable) put_class(s, f, class);
     for (size_t i = first; i < last; i++) {
-        if (id || classes || i > first) putc_unlocked(comma, stdout);
-        if (usable) put_number(s->score[i]);
+        if (id || classes || i > first) putc_unlocked(comma, f);
+        if (usable) put_number(f, score[i]);
     }
-    if (!usable && !id && !classes && v->classes == 1) put_text("\"\""); /* an empty line would be no row */
-    putc_unlocked('\n', stdout);
+    if (!usable && !id && !classes && v->classes == 1) put_text(f, "\"\""); /* an empty line would be no row */
+    putc_unlocked('\n', f);
 }
 
 static int put_figures(const classify *s, const gm_call *call, gm_error *e) {
@@ -327,40 +360,13 @@ static int calibrate(classify *s, gm_error *e) {
     return 0;
 }
 
-/* ---- a batch of rows ---- */
+/* ---- items: batches of rows of files ---- */
 
-static int run_batch(classify *s, size_t rows, const float *x, gm_error *e) {
-    const gm_net *net = gm_model_spec_of(s->follow.model)->net;
-    gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = x, .columns = net->inputs}}};
-    if (gm_grow(&s->values, &s->value_capacity, rows * net->outputs, sizeof(float), e) != 0) return -1;
-    return gm_walk_forward(s->walk, s->state.blocks, &input, rows, (gm_mode){.training = false}, s->values, e);
+static bool answers(const classify *s) {
+    return !s->eval && !s->calibrate;
 }
 
-static int use_row(classify *s, size_t i, const gm_field *id, bool usable, gm_error *e) {
-    const float *output = s->values + i * s->verdict.outputs;
-    if (!s->eval && !s->calibrate) {
-        put_row(s, output, id, usable);
-        return 0;
-    }
-    if (!usable) return 0;
-    if (s->y[i] == GM_UNLABELLED) {
-        s->unlabelled++;
-        return 0;
-    }
-    if (s->calibrate) return keep_to_fit(s, output, s->y[i], e);
-    size_t class = gm_verdict_row(&s->verdict, output, s->score);
-    return gm_tally_add(s->tally, s->score, class, s->y[i], e);
-}
-
-static int use_rows(classify *s, size_t rows, gm_error *e) {
-    const gm_field *ids = s->id ? gm_rows_ids(s->source) : NULL;
-    const bool *unusable = gm_rows_unusable(s->source);
-    for (size_t i = 0; i < rows; i++)
-        if (use_row(s, i, ids ? &ids[i] : NULL, !unusable || !unusable[i], e) != 0) return -1;
-    return 0;
-}
-
-/* What is told on standard error once all rows were read. */
+/* What is told on standard error of the rows that were read. */
 static void tell_notes(const classify *s, gm_call *call) {
     const char *first;
     uint64_t unusable = gm_rows_unusable_count(s->source, &first);
@@ -374,23 +380,61 @@ static void tell_notes(const classify *s, gm_call *call) {
     call->status = 1;
 }
 
+static bool is_usable(const batch *b, size_t row) {
+    return !b->marks.unusable || !b->marks.unusable[row];
+}
+
 /* What the input has ready, so that answers to a slow pipe come at once. */
-static int files_process(classify *s, gm_call *call, gm_error *e) {
-    bool answers = !s->eval && !s->calibrate;
-    if (call->records == 0 && answers) put_header(s);
-    const float *x;
-    long n = gm_rows_lend(s->source, s->batch, s->room, &x, answers ? NULL : s->y, e);
-    if (n <= 0) tell_notes(s, call);
-    if (n < 0) {
-        fflush(stdout); /* the rows before the bad one have their answers */
+static int files_take(gm_call *call, const gm_item *item, gm_error *e) {
+    classify *s = call->state;
+    batch *b = &s->batches[item->slot];
+    int32_t *y = answers(s) ? NULL : b->y;
+    if (answers(s) && !s->begun) put_header(s, stdout);
+    s->begun = true;
+    b->x = b->room;
+    long n = s->batch_count == 1 ? gm_rows_lend(s->source, s->team->portion, b->room, &b->x, y, e)
+                                 : gm_rows_next(s->source, s->team->portion, true, b->room, y, e);
+    if (n < 0) tell_notes(s, call);
+    if (n <= 0) return (int)n;
+    b->rows = (size_t)n;
+    gm_rows_marks(s->source, &b->marks);
+    for (size_t i = 0; y && i < b->rows; i++) s->unlabelled += is_usable(b, i) && y[i] == GM_UNLABELLED;
+    return 1;
+}
+
+static int files_work(gm_call *call, const gm_item *item, gm_error *e) {
+    const classify *s = call->state;
+    const gm_net *net = gm_model_spec_of(s->follow.model)->net;
+    batch *b = &s->batches[item->slot];
+    gm_input input = {.part_count = 1, .parts = {{.name = "x", .values = b->x, .columns = net->inputs}}};
+    gm_walk *walk = s->team->walks[item->worker];
+    if (gm_walk_forward(walk, s->state.blocks, &input, b->rows, (gm_mode){.training = false}, b->outputs, e) != 0)
         return -1;
-    }
-    if (n == 0) return s->calibrate ? calibrate(s, e) : s->eval ? put_figures(s, call, e) : 0;
-    if (run_batch(s, (size_t)n, x, e) != 0) return -1;
-    size_t outputs = s->verdict.outputs, numbers = (size_t)n * outputs, bad = gm_first_not_finite(numbers, s->values);
-    if (use_rows(s, bad / outputs, e) != 0) return -1;
+    b->outputs_right = gm_first_not_finite(b->rows * net->outputs, b->outputs);
+    for (size_t i = 0; answers(s) && i < b->outputs_right / net->outputs; i++)
+        put_row(s, b->answers.f, b->outputs + i * net->outputs, b->score, s->id ? &b->marks.ids[i] : NULL,
+                is_usable(b, i));
+    return 0;
+}
+
+static int use_row(classify *s, const batch *b, size_t i, gm_error *e) {
+    const float *output = b->outputs + i * s->verdict.outputs;
+    if (!is_usable(b, i) || b->y[i] == GM_UNLABELLED) return 0;
+    if (s->calibrate) return keep_to_fit(s, output, b->y[i], e);
+    size_t class = gm_verdict_row(&s->verdict, output, b->score);
+    return gm_tally_add(s->tally, b->score, class, b->y[i], e);
+}
+
+static int files_give(gm_call *call, const gm_item *item, gm_error *e) {
+    classify *s = call->state;
+    batch *b = &s->batches[item->slot];
+    const size_t outputs = s->verdict.outputs;
+    for (size_t i = 0; !answers(s) && i < b->outputs_right / outputs; i++)
+        if (use_row(s, b, i, e) != 0) return -1;
+    if (gm_text_put(&b->answers, e) != 0) return -1;
     if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
-    return bad == numbers ? 1 : gm_fail(e, "%s gives a row an output that is not finite", s->path);
+    if (b->outputs_right == b->rows * outputs) return 0;
+    return gm_fail(e, "%s gives a row an output that is not finite", s->path);
 }
 
 /* ---- a record of a stream ---- */
@@ -423,7 +467,8 @@ static int judge_record(classify *s, gm_record *r, gm_error *e) {
     return note_accuracy(s, r, class, e);
 }
 
-static int record_process(classify *s, const gm_call *call, gm_record *r, gm_error *e) {
+static int record_process(gm_call *call, gm_record *r, gm_error *e) {
+    classify *s = call->state;
     const gm_net *net = gm_model_spec_of(s->follow.model)->net;
     static char *const x[] = {"x"};
     gm_input input;
@@ -444,22 +489,31 @@ static int record_process(classify *s, const gm_call *call, gm_record *r, gm_err
     return judge_record(s, r, e) == 0 ? 1 : -1;
 }
 
-static int classify_process(gm_call *call, gm_record *r, gm_error *e) {
+static int classify_finish(gm_call *call, gm_error *e) {
     classify *s = call->state;
-    return s->output ? record_process(s, call, r, e) : files_process(s, call, e);
+    if (s->source) tell_notes(s, call);
+    return s->calibrate ? calibrate(s, e) : s->eval ? put_figures(s, call, e) : 0;
 }
 
 static void classify_close(gm_call *call) {
     classify *s = call->state;
     gm_rows_close(s->source);
     gm_walk_free(s->walk);
+    gm_team_free(s->team);
+    for (size_t i = 0; i < s->batch_count; i++) {
+        batch *b = &s->batches[i];
+        gm_text_close(&b->answers);
+        gm_marks_free(&b->marks);
+        free(b->room);
+        free(b->outputs);
+        free(b->score);
+        free(b->y);
+    }
+    free(s->batches);
     gm_schema_free(s->schema);
     gm_follow_close(&s->follow);
     gm_tally_free(s->tally);
     free(s->state.blocks);
-    free(s->room);
-    free(s->y);
-    free(s->score);
     free(s->values);
     free(s->fit_scores);
     free(s->fit_labels);
@@ -480,6 +534,10 @@ const gm_tool gm_classify_tool = {
     .parallel = true,
     .open = classify_open,
     .access = gm_access_arguments,
-    .process = classify_process,
+    .process = record_process,
+    .take = files_take,
+    .work = files_work,
+    .give = files_give,
+    .finish = classify_finish,
     .close = classify_close,
 };

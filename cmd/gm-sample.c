@@ -1,4 +1,5 @@
 /* gm-sample: draws from a trained generator: a stream, CSV, or a picture. */
+#include "gm/belt.h"
 #include "gm/blas.h"
 #include "gm/data.h"
 #include "gm/filter.h"
@@ -13,6 +14,17 @@
 
 #define BATCH 256
 
+/* Rows that are drawn together. */
+typedef struct drawing {
+    size_t at;      /* the model that draws them */
+    uint64_t first; /* of its rows */
+    size_t rows;
+    float *ends;   /* the two ends of an interpolation */
+    float *normal; /* [BATCH, 2 columns]: means and log variances, where the outputs are these; else NULL */
+    int32_t labels[BATCH];
+    gm_text csv;
+} drawing;
+
 typedef struct sample {
     gm_list paths;
     const char *label, *png, *shape, *distribution;
@@ -23,17 +35,17 @@ typedef struct sample {
     size_t model_count;
     gm_schema *schema;
     gm_net **decoders;             /* of each model the layers behind its gaussian one, or NULL */
+    gm_team **teams;               /* of each model */
     size_t columns;                /* of a row that is drawn */
+    bool draws_normal;             /* from the outputs */
     size_t height, width, classes; /* classes: columns of the input's part of that kind, or 0 */
     long class;                    /* of --label, or -1 */
     uint64_t total;                /* rows of one model */
-    size_t at;                     /* the model that draws */
-    uint64_t done;                 /* its rows */
-    gm_walk *walk;
-    float *pixels; /* for the PNG: all rows */
-    float *ends;   /* the two ends of an interpolation */
-    float *normal; /* [BATCH, 2 columns]: means and log variances, where the outputs are these; else NULL */
-    int32_t labels[BATCH];
+    size_t at;                     /* the model that draws next */
+    uint64_t done;                 /* its rows that were begun */
+    float *pixels;                 /* for the PNG: all rows */
+    drawing *drawings;
+    size_t drawing_count;
 } sample;
 
 static const gm_option options[] = {
@@ -118,7 +130,8 @@ static int sample_models(sample *s, gm_error *e) {
     char first[512], other[512];
     s->models = gm_new_zeroed(s->paths.count, sizeof *s->models, e);
     s->decoders = gm_new_zeroed(s->paths.count, sizeof *s->decoders, e);
-    if (!s->models || !s->decoders) return -1;
+    s->teams = gm_new_zeroed(s->paths.count, sizeof *s->teams, e);
+    if (!s->models || !s->decoders || !s->teams) return -1;
     for (; s->model_count < s->paths.count; s->model_count++) {
         gm_predictor *p = &s->models[s->model_count];
         const char *path = s->paths.items[s->model_count];
@@ -150,28 +163,33 @@ static int sample_count(sample *s, gm_error *e) {
 
 /* What a row is: the outputs, or, where these are twice what the data have, a normal variable for each of the first
  * half. */
-static int sample_columns(sample *s, const gm_net *net, gm_error *e) {
-    s->columns = net->outputs;
-    if (!s->schema || net->outputs != 2 * s->schema->features) return 0;
-    s->columns = s->schema->features;
-    s->normal = gm_new(BATCH * net->outputs, sizeof(float), e);
-    return s->normal ? 0 : -1;
+static void sample_columns(sample *s, const gm_net *net) {
+    s->draws_normal = s->schema && net->outputs == 2 * s->schema->features;
+    s->columns = s->draws_normal ? s->schema->features : net->outputs;
 }
 
-/* Room for the points of noise that rows lie between. */
-static int sample_ends(sample *s, const gm_net *net, gm_error *e) {
-    if (!s->between) return 0;
-    s->ends = gm_new(2 * net->inputs, sizeof(float), e);
-    return s->ends ? 0 : -1;
-}
-
-/* For the model whose turn it is. */
-static int open_walk(sample *s, gm_error *e) {
-    const gm_predictor *p = &s->models[s->at];
-    s->walk = gm_walk_new(generator(s, s->at), p->spec->seed, e);
-    if (!s->walk) return -1;
-    gm_walk_hold(s->walk, p->params);
+/* Workers: of models that cannot all be held one. */
+static int open_teams(sample *s, gm_call *call, gm_error *e) {
+    call->workers = call->fused ? 1 : call->threads;
+    for (size_t i = 0; i < s->model_count; i++) {
+        const gm_predictor *p = &s->models[i];
+        s->teams[i] = gm_team_new(generator(s, i), p->spec->seed, p->params, call->workers, e);
+        if (!s->teams[i]) return -1;
+        call->workers = s->teams[i]->count;
+    }
     return 0;
+}
+
+static int open_drawings(sample *s, size_t count, gm_error *e) {
+    const gm_net *net = generator(s, 0);
+    s->drawings = gm_new_zeroed(count, sizeof *s->drawings, e);
+    while (s->drawings && s->drawing_count < count) {
+        drawing *d = &s->drawings[s->drawing_count++];
+        if (s->draws_normal && !(d->normal = gm_new(BATCH * net->outputs, sizeof(float), e))) return -1;
+        if (s->between && !(d->ends = gm_new(2 * net->inputs, sizeof(float), e))) return -1;
+        if (s->csv && gm_text_open(&d->csv, e) != 0) return -1;
+    }
+    return s->drawings ? 0 : -1;
 }
 
 static int sample_open(gm_call *call, gm_error *e) {
@@ -187,15 +205,14 @@ static int sample_open(gm_call *call, gm_error *e) {
     const gm_net *net = generator(s, 0);
     if (spec->schema) s->schema = gm_schema_parse(spec->schema, e);
     if (spec->schema && !s->schema) return gm_fail_within(e, "%s: ", s->paths.items[0]);
-    if (sample_columns(s, net, e) != 0) return -1;
+    sample_columns(s, net);
     bool encoded = s->schema && s->schema->features == s->columns;
     if (s->csv && !encoded)
         return gm_fail(e, "--csv: %s does not generate the columns of any data it knows (see gm-init --data)",
                        s->paths.items[0]);
-    if (sample_label(s, net, e) != 0 || sample_count(s, e) != 0 || sample_ends(s, net, e) != 0 ||
-        (s->png && sample_shape(s, s->columns, e) != 0))
+    if (sample_label(s, net, e) != 0 || sample_count(s, e) != 0 || (s->png && sample_shape(s, s->columns, e) != 0))
         return -1;
-    if (open_walk(s, e) != 0) return -1;
+    if (open_teams(s, call, e) != 0 || open_drawings(s, GM_BELT_SLOTS(call->workers), e) != 0) return -1;
     if (s->csv || s->png) call->role = GM_ALONE;
     return 0;
 }
@@ -217,15 +234,15 @@ static size_t draw_class(const sample *s, uint32_t word) {
     return class;
 }
 
-/* Classes of n rows: --label's, each in its turn, or drawn. */
-static void draw_labels(sample *s, size_t n) {
+/* Classes of the rows: --label's, each in its turn, or drawn. */
+static void draw_labels(const sample *s, drawing *d) {
     uint32_t words[BATCH];
-    uint64_t first = point_of(s, s->done);
+    uint64_t first = point_of(s, d->first);
     gm_rng_words((gm_rng){.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("y")}, first,
-                 (size_t)(point_of(s, s->done + n - 1) - first + 1), words);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t point = point_of(s, s->done + i);
-        s->labels[i] = s->class >= 0   ? (int32_t)s->class
+                 (size_t)(point_of(s, d->first + d->rows - 1) - first + 1), words);
+    for (size_t i = 0; i < d->rows; i++) {
+        uint64_t point = point_of(s, d->first + i);
+        d->labels[i] = s->class >= 0   ? (int32_t)s->class
                        : s->each_class ? (int32_t)(point / s->rows)
                                        : (int32_t)draw_class(s, words[point - first]);
     }
@@ -250,63 +267,64 @@ static void interpolate(bool uniform, double part, size_t n, const float *a, con
     for (size_t i = 0; i < n; i++) out[i] = (float)(of_a * (double)a[i] + of_b * (double)b[i]);
 }
 
-/* Noise of n rows for one part of the input: row after row, or between rows 2i and 2i + 1. */
-static void draw_noise(sample *s, const char *name, size_t n, size_t columns, float *z) {
+/* Noise for one part of the input: row after row, or between rows 2i and 2i + 1. */
+static void draw_noise(const sample *s, const drawing *d, const char *name, size_t columns, float *z) {
     gm_rng rng = {.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream(name)};
     if (!s->between) {
-        gm_rng_noise(rng, s->uniform, s->done * columns, n * columns, z);
+        gm_rng_noise(rng, s->uniform, d->first * columns, d->rows * columns, z);
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        uint64_t row = s->done + i;
+    for (size_t i = 0; i < d->rows; i++) {
+        uint64_t row = d->first + i;
         double part = (double)(row % s->between) / (double)(s->between - 1);
-        gm_rng_noise(rng, s->uniform, 2 * point_of(s, row) * columns, 2 * columns, s->ends);
-        interpolate(s->uniform, part, columns, s->ends, s->ends + columns, z + i * columns);
+        gm_rng_noise(rng, s->uniform, 2 * point_of(s, row) * columns, 2 * columns, d->ends);
+        interpolate(s->uniform, part, columns, d->ends, d->ends + columns, z + i * columns);
     }
 }
 
 /* Rows from their means and log variances: m + exp(s / 2) e. Between two points the means alone show the way. */
-static void draw_normal(sample *s, size_t n, float *x) {
+static void draw_normal(const sample *s, const drawing *d, float *x) {
     size_t columns = s->columns;
     gm_rng rng = {.seed = s->seed, .purpose = GM_PURPOSE_NOISE, .stream = gm_rng_stream("x")};
-    gm_rng_normal(rng, s->done * columns, n * columns, x);
-    for (size_t i = 0; i < n; i++, x += columns) {
-        const float *mean = s->normal + i * 2 * columns;
-        float *deviation = s->normal + (i * 2 + 1) * columns;
+    gm_rng_normal(rng, d->first * columns, d->rows * columns, x);
+    for (size_t i = 0; i < d->rows; i++, x += columns) {
+        const float *mean = d->normal + i * 2 * columns;
+        float *deviation = d->normal + (i * 2 + 1) * columns;
         for (size_t j = 0; j < columns; j++) deviation[j] *= 0.5f;
         gm_exp(columns, deviation, deviation);
         for (size_t j = 0; j < columns; j++) x[j] = s->between ? mean[j] : mean[j] + deviation[j] * x[j];
     }
 }
 
-/* Draws n rows: the noise to tensors z, z1, ... by part, classes to y, the output to x. */
-static int draw(sample *s, gm_record *r, size_t n, float **x, gm_error *e) {
-    const gm_net *net = generator(s, s->at);
+/* Draws the rows: the noise to tensors z, z1, ... by part, classes to y, the output to x. */
+static int draw(const sample *s, drawing *d, size_t worker, gm_record *r, float **x, gm_error *e) {
+    const gm_net *net = generator(s, d->at);
     gm_input input = {.part_count = net->part_count};
-    r->rows = n;
+    r->rows = d->rows;
     for (size_t i = 0; i < net->part_count; i++) {
         char name[16] = "z";
         if (i) snprintf(name, sizeof name, "z%zu", i);
         size_t columns = net->parts[i].columns;
         if (net->parts[i].kind == GM_PART_CLASSES) {
-            draw_labels(s, n);
-            gm_tensor *t = gm_record_put(r, "y", GM_I4, 1, &n, e);
+            draw_labels(s, d);
+            gm_tensor *t = gm_record_put(r, "y", GM_I4, 1, &d->rows, e);
             if (!t) return -1;
-            memcpy(t->data, s->labels, n * sizeof *s->labels);
-            input.parts[i] = (gm_input_part){.name = "y", .labels = s->labels, .columns = columns};
+            memcpy(t->data, d->labels, d->rows * sizeof *d->labels);
+            input.parts[i] = (gm_input_part){.name = "y", .labels = d->labels, .columns = columns};
             continue;
         }
-        float *z = gm_record_put_matrix(r, name, n, columns, e);
+        float *z = gm_record_put_matrix(r, name, d->rows, columns, e);
         if (!z) return -1;
-        draw_noise(s, name, n, columns, z);
+        draw_noise(s, d, name, columns, z);
         input.parts[i] = (gm_input_part){.name = "z", .values = z, .columns = columns};
     }
-    *x = gm_record_put_matrix(r, "x", n, s->columns, e);
+    *x = gm_record_put_matrix(r, "x", d->rows, s->columns, e);
     if (!*x) return -1;
-    gm_mode mode = {.drawing = true, .seed = s->seed, .step = s->done / BATCH};
-    float *out = s->normal ? s->normal : *x;
-    if (gm_walk_forward(s->walk, s->models[s->at].params, &input, n, mode, out, e) != 0) return -1;
-    if (s->normal) draw_normal(s, n, *x);
+    gm_walk *walk = s->teams[d->at]->walks[worker];
+    gm_mode mode = {.drawing = true, .seed = s->seed, .step = d->first / BATCH};
+    float *out = d->normal ? d->normal : *x;
+    if (gm_walk_forward(walk, s->models[d->at].params, &input, d->rows, mode, out, e) != 0) return -1;
+    if (d->normal) draw_normal(s, d, *x);
     return 0;
 }
 
@@ -351,32 +369,40 @@ static int write_png(sample *s, gm_error *e) {
     return gm_output_commit(&out, e);
 }
 
-/* All rows of a model are drawn: the next one's turn. */
-static int next_model(sample *s, gm_error *e) {
-    s->at++;
-    s->done = 0;
-    gm_walk_free(s->walk);
-    return open_walk(s, e);
-}
+/* ---- items: up to BATCH rows of one model ---- */
 
-static int sample_process(gm_call *call, gm_record *r, gm_error *e) {
+static int sample_take(gm_call *call, const gm_item *item, gm_error *e) {
+    (void)e;
     sample *s = call->state;
     if (s->done == s->total) {
         if (s->at + 1 == s->model_count) return 0;
-        if (next_model(s, e) != 0) return -1;
+        s->at++;
+        s->done = 0;
     }
+    drawing *d = &s->drawings[item->slot];
     uint64_t left = s->total - s->done;
-    size_t n = left < BATCH ? (size_t)left : BATCH;
-    float *x;
-    if (draw(s, r, n, &x, e) != 0) return -1;
-    if (s->csv) {
-        if (s->done == 0) gm_decode_header(stdout, s->schema, s->classes > 0);
-        gm_decode_rows(stdout, s->schema, n, x, s->classes ? s->labels : NULL);
-        if (ferror(stdout)) return gm_fail_errno(e, "standard output");
-    }
-    if (s->pixels) memcpy(s->pixels + (s->at * s->total + s->done) * s->columns, x, n * s->columns * sizeof(float));
-    s->done += n;
+    d->at = s->at;
+    d->first = s->done;
+    d->rows = left < BATCH ? (size_t)left : BATCH;
+    s->done += d->rows;
     return 1;
+}
+
+static int sample_work(gm_call *call, const gm_item *item, gm_error *e) {
+    const sample *s = call->state;
+    drawing *d = &s->drawings[item->slot];
+    float *x;
+    if (draw(s, d, item->worker, item->record, &x, e) != 0) return -1;
+    if (s->csv && d->first == 0) gm_decode_header(d->csv.f, s->schema, s->classes > 0);
+    if (s->csv) gm_decode_rows(d->csv.f, s->schema, d->rows, x, s->classes ? d->labels : NULL);
+    if (s->pixels)
+        memcpy(s->pixels + (d->at * s->total + d->first) * s->columns, x, d->rows * s->columns * sizeof(float));
+    return 0;
+}
+
+static int sample_give(gm_call *call, const gm_item *item, gm_error *e) {
+    sample *s = call->state;
+    return s->csv ? gm_text_put(&s->drawings[item->slot].csv, e) : 0;
 }
 
 static int sample_finish(gm_call *call, gm_error *e) {
@@ -386,17 +412,22 @@ static int sample_finish(gm_call *call, gm_error *e) {
 
 static void sample_close(gm_call *call) {
     sample *s = call->state;
-    gm_walk_free(s->walk);
     gm_schema_free(s->schema);
     for (size_t i = 0; i < s->model_count; i++) {
+        gm_team_free(s->teams[i]);
         gm_predictor_free(&s->models[i]);
         gm_net_free(s->decoders[i]);
     }
+    for (size_t i = 0; i < s->drawing_count; i++) {
+        gm_text_close(&s->drawings[i].csv);
+        free(s->drawings[i].ends);
+        free(s->drawings[i].normal);
+    }
+    free(s->drawings);
     free(s->models);
     free(s->decoders);
+    free(s->teams);
     free(s->pixels);
-    free(s->ends);
-    free(s->normal);
 }
 
 static void sample_access(const gm_call *call, gm_access *a) {
@@ -416,7 +447,9 @@ const gm_tool gm_sample_tool = {
     .parallel = true,
     .open = sample_open,
     .access = sample_access,
-    .process = sample_process,
+    .take = sample_take,
+    .work = sample_work,
+    .give = sample_give,
     .finish = sample_finish,
     .close = sample_close,
 };

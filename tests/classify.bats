@@ -421,6 +421,36 @@ P
     [ "$(cat peak.400)" -lt $(($(cat peak.20) + 2000)) ]
 }
 
+@test "any number of threads: the same answers in the same order, figures, calibration and errors" {
+    wine dense:20:relu dense:classes:softmax
+    train wine.gm 'ce(x,y)' 2 wine.csv
+    { head -1 wine.csv; for _ in $(seq 120); do tail -n +2 wine.csv; done; } | awk -F, -v OFS=, '{ print $0, NR == 1 ? "n" : NR }' >rows.csv
+    gm-batch -m wine.gm -b 300 rows.csv >rows.gmt
+    sed -e '15000s/,[^,]*/,n.a./' rows.csv >word.csv
+    sed -e '3s/,[^,]*/,n.a./' -e '9000s/,[^,]*//' word.csv >many.csv
+    gm-init -o two.gm -s 1 --data wine.csv --label cultivar features dense:8:relu dense:classes >/dev/null
+    train two.gm 'hinge(x,y)' 40 wine.csv
+    for j in 1 2 3 8; do
+        cp -f two.gm now.gm
+        {
+            gm-classify -j $j -m wine.gm --id n rows.csv
+            gm-classify -j $j -m wine.gm --proba rows.gmt
+            gm-classify -j $j -m wine.gm --eval --confusion --fold 2/3 rows.csv
+            gm-classify -j $j -m wine.gm word.csv || echo "status $?"
+            gm-classify -j $j -m wine.gm --id n --keep-going many.csv || echo "status $?"
+            head -c 30000 rows.gmt | gm-classify -j $j -m wine.gm || echo "status $?"
+            gm-classify -j $j -m now.gm --calibrate rows.csv
+            gm-classify -j $j -m now.gm --proba wine.csv
+        } >said.$j 2>&1
+        cmp said.1 said.$j
+    done
+    gm_assert_equal "$(grep -c '^status 1$' said.1)" 3
+    gm_assert_equal "$(sed -n 's/^gm-classify: //p' said.1)" "word.csv: line 15000, column 'malic_acid': 'n.a.' is not a number
+3 rows could not be used; the first: many.csv: line 3, column 'malic_acid': 'n.a.' is not a number
+$(sed -n 's/^gm-classify: \(standard input: .*\)/\1/p' said.1)"
+    [ ! -e /dev/full ] || gm_assert_fails 1 "No space left" bash -c 'exec gm-classify -j 3 -m wine.gm rows.csv 3>&1 >/dev/full'
+}
+
 @test "-o: records in, records out, with classes and probabilities; the same in gm-pipe" {
     wine dense:classes:softmax
     train wine.gm 'ce(x,y)' 2 wine.csv

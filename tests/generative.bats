@@ -204,6 +204,29 @@ PY
     gm-sample -m V.gm -n 9 --png s.png --shape 2x2
 }
 
+@test "gm-sample draws the same rows with any number of threads: as a stream, CSV, a picture of several models" {
+    init_all a
+    init_all b
+    gm-pipe "$(line a 30)"
+    gm-init -o N.gm -s 1 --data iris.csv --label species features dense:16:relu dense:4 gaussian:2 dense:16:relu dense:8 >/dev/null
+    for j in 1 2 3 8; do
+        {
+            gm-sample -j $j -m Ga.gm -n 3000 -s 4 | zstd -dc | sha256sum
+            gm-sample -j $j -m Va.gm -n 3000 --csv
+            gm-sample -j $j -m Va.gm -n 40 --each-class | zstd -dc | sha256sum
+            gm-sample -j $j -m N.gm -n 2000 --csv
+            gm-sample -j $j -m N.gm -n 200 --between 9 --csv
+            gm-sample -j $j -m Ga.gm,Gb.gm -n 600 --png $j.png --shape 8x8
+            gm-pipe -j $j 'gm-sample -m Ga.gm -n 700 | gm-forward -m Da.gm -o d --frozen' | zstd -dc | sha256sum
+        } >said.$j
+        cmp said.1 said.$j
+        cmp 1.png $j.png
+    done
+    gm_assert_equal "$(wc -l <said.1)" $((3 + 3001 + 2001 + 1801))
+    gm-sample -j 3 -m Ga.gm -n 100000000 | gm-show | head -n 2 >lines # nobody reads any more
+    gm_assert_equal "$(wc -l <lines)" 2
+}
+
 @test "batchnorm: the running moments are those of NumPy; without training they are used" {
     gm-init -o B.gm -s 4 --data iris.csv --label species features batchnorm dense:classes:softmax >/dev/null
     gm-batch -b 50 --train B.gm -n 3 iris.csv >batches.gmt

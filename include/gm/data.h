@@ -61,7 +61,7 @@ typedef struct gm_data_choice {
     size_t max_tensor;  /* bytes, of streams */
     gm_fold fold;       /* these rows only; needs the label of a schema that knows one */
     const char *id;     /* a CSV column that is carried along as text, or NULL; must outlive the reader */
-    bool keep_going;    /* of CSV: a row that cannot be used is given all the same, see gm_rows_unusable */
+    bool keep_going;    /* of CSV: a row that cannot be used is given all the same, see gm_marks */
     bool may_be_empty;  /* of CSV: a file of a header only has no rows, which is no error */
     gm_caching caching; /* not with an id or keep_going, nor of standard input */
     size_t held_bytes;  /* of rows that a table holds if it can have the others from caches; 0: 192 MiB */
@@ -86,13 +86,19 @@ GM_MUST_USE long gm_rows_next(gm_rows *d, size_t wanted, bool eager, float *x, i
 GM_MUST_USE long gm_rows_lend(gm_rows *d, size_t wanted, float *room, const float **x, int32_t *y, gm_error *e);
 /* Caches are still to be opened or written, in the directories of the files. */
 bool gm_rows_caches(const gm_rows *d);
-/* The choice's column `id` of the rows that gm_rows_next returned last; good until it is called again. */
-const gm_field *gm_rows_ids(const gm_rows *d);
 
-/* With keep_going: which of the rows that gm_rows_next returned last cannot be used (another number of fields than the
- * header, what is no number, no class): their features mean nothing. NULL: all can. And how many they were so far, with
- * the message of the first. */
-const bool *gm_rows_unusable(const gm_rows *d);
+/* What there is of rows beside numbers and classes. Zeroed before its first use. */
+typedef struct gm_marks {
+    gm_field *ids;  /* the choice's column `id`, or NULL */
+    bool *unusable; /* with keep_going: rows that cannot be used (another number of fields than the header, what is no
+                       number, no class): their features mean nothing; else NULL */
+    char *text;     /* private, as what follows: of the ids, one behind the other */
+    size_t text_used, id_capacity, text_capacity, unusable_capacity;
+} gm_marks;
+/* Moves those of the rows that were returned last to `marks`, whose memory is used for later ones. */
+void gm_rows_marks(gm_rows *d, gm_marks *marks);
+void gm_marks_free(gm_marks *marks);
+/* With keep_going: how many rows could not be used so far, with the message of the first. */
 uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first);
 
 /* What the rows held, so far, that the schema does not know, a line for each kind of it: numbers that are missing where

@@ -57,7 +57,14 @@ typedef struct gm_call {
     size_t max_tensor;
     gm_list drop;
     size_t threads;
+    size_t workers; /* of `work`, below: one, or as many as open says, up to `threads`; one inside gm-pipe */
 } gm_call;
+
+/* An item of a tool whose items are worked on by several threads (belt.h). */
+typedef struct gm_item {
+    gm_record *record;   /* the slot's, empty in `take` */
+    size_t slot, worker; /* below GM_BELT_SLOTS(workers), and below workers */
+} gm_item;
 
 /* The files that a tool opens once it is open (confine.c). */
 typedef struct gm_access gm_access;
@@ -80,6 +87,12 @@ typedef struct gm_tool {
     /* A filter changes the record; a source fills the empty one. 1: pass it on; 0: there is no more (sources, tools
      * alone); -1. */
     int (*process)(gm_call *call, gm_record *r, gm_error *e);
+    /* Three in its place, of a source or a tool alone whose items can be worked on at once. One thread at a time, in
+     * their order: `take` begins an item: 1, 0, -1; `give` ends it, before its record is passed on: 0, -1; may be NULL.
+     * Several threads: `work`: 0, -1. */
+    int (*take)(gm_call *call, const gm_item *item, gm_error *e);
+    int (*work)(gm_call *call, const gm_item *item, gm_error *e);
+    int (*give)(gm_call *call, const gm_item *item, gm_error *e);
     /* The stream ended well. 0, -1. May be NULL. */
     int (*finish)(gm_call *call, gm_error *e);
     /* The pipeline fails, as e says, here or in another stage, while it is opened or later. May change the text; ""
@@ -120,7 +133,9 @@ typedef struct gm_flow {
     size_t count;
     gm_reader *reader; /* NULL: the first call makes its records */
     gm_writer *writer; /* NULL: the last call keeps them */
-    gm_record *record;
+    size_t slots;
+    gm_record **records; /* of each slot of the first call's items; else one */
+    size_t at;           /* the call that works, or has failed */
 } gm_flow;
 GM_MUST_USE int gm_flow_open(gm_flow *f, gm_call *const *calls, size_t count, gm_error *e);
 void gm_flow_close(gm_flow *f);
@@ -200,6 +215,16 @@ GM_MUST_USE int gm_writing_watch(gm_error *e);
 void gm_writing_end(gm_writing *w);
 
 /* ---- shared by tools ---- */
+
+/* Text that a thread makes and another one prints. gm_text_put prints it and begins anew. */
+typedef struct gm_text {
+    FILE *f;
+    char *bytes;
+    size_t size;
+} gm_text;
+GM_MUST_USE int gm_text_open(gm_text *t, gm_error *e);
+GM_MUST_USE int gm_text_put(gm_text *t, gm_error *e);
+void gm_text_close(gm_text *t);
 
 /* --dist: "normal" (or NULL) or "uniform". */
 GM_MUST_USE int gm_distribution(const char *text, bool *uniform, gm_error *e);

@@ -36,9 +36,17 @@ void gm_walk_use_net(gm_walk *w, const gm_net *net);
  * would take more than 16 MB, nor those with rff or spectral layers. */
 void gm_walk_hold(gm_walk *w, const float *params);
 
-/* Rows of a call of many that run rows of a file forward: for one thread alone and parameters that are held few, which
- * are still near when they are used; else many, so that threads seldom wait, and weights are seldom packed. */
-size_t gm_walk_portion(const gm_walk *w, size_t threads);
+/* Walks for rows that come in portions, of a network whose parameters, a block of the net, stay: portions are run at
+ * once, each on one thread with a walk of its own. A network that cannot be held has one walk, which uses all threads.
+ * The same bits. net and params must outlive it. */
+typedef struct gm_team {
+    size_t count; /* `threads`, or one */
+    gm_walk **walks;
+    size_t portion; /* rows: of parameters that are held few, which are still near when they are used; else many, so
+                       that threads seldom wait, and weights are seldom packed */
+} gm_team;
+GM_MUST_USE gm_team *gm_team_new(const gm_net *net, uint64_t seed, const float *params, size_t threads, gm_error *e);
+void gm_team_free(gm_team *t);
 
 /* One part of an input: float columns, or class numbers that become one-hot. */
 typedef struct gm_input_part {

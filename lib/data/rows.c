@@ -34,11 +34,7 @@ struct gm_rows {
     float *cells; /* where they are not the features */
     size_t cells_capacity;
     size_t id_place; /* of the choice's id in the file at hand */
-    gm_field *ids;   /* of the rows given last, their texts one behind the other in id_text */
-    char *id_text;
-    size_t id_used, id_capacity, id_text_capacity;
-    bool *unusable; /* of the rows given last, with the choice's keep_going */
-    size_t unusable_capacity, unusable_now;
+    gm_marks marks;  /* of the rows given last */
     uint64_t unusable_count;
     gm_error unusable_first;
     bool failed; /* the rows before `trouble` were given */
@@ -169,20 +165,21 @@ static int keep_id(gm_rows *d, size_t row, gm_error *e) {
     if (d->choice.id == NULL) return 0;
     const gm_field *field = gm_csv_given(d->csv, d->id_place);
     if (field == NULL) field = &no_field;
-    if (gm_grow(&d->ids, &d->id_capacity, row + 1, sizeof *d->ids, e) < 0) return -1;
-    if (gm_grow(&d->id_text, &d->id_text_capacity, d->id_used + field->length + 1, 1, e) < 0) return -1;
-    memcpy(d->id_text + d->id_used, field->text, field->length + 1);
-    d->ids[row].length = field->length;
-    d->id_used += field->length + 1;
+    gm_marks *m = &d->marks;
+    if (gm_grow(&m->ids, &m->id_capacity, row + 1, sizeof *m->ids, e) < 0) return -1;
+    if (gm_grow(&m->text, &m->text_capacity, m->text_used + field->length + 1, 1, e) < 0) return -1;
+    memcpy(m->text + m->text_used, field->text, field->length + 1);
+    m->ids[row].length = field->length;
+    m->text_used += field->length + 1;
     return 0;
 }
 
 /* The texts are where they stay. */
-static void place_ids(gm_rows *d, size_t rows) {
-    const char *text = d->id_text;
-    for (size_t i = 0; d->ids != NULL && i < rows; i++) {
-        d->ids[i].text = text;
-        text += d->ids[i].length + 1;
+static void place_ids(gm_marks *m, size_t rows) {
+    const char *text = m->text;
+    for (size_t i = 0; m->ids != NULL && i < rows; i++) {
+        m->ids[i].text = text;
+        text += m->ids[i].length + 1;
     }
 }
 
@@ -198,8 +195,9 @@ static long trouble_behind(gm_rows *d, size_t rows, gm_error *e) {
 static int take_row(gm_rows *d, size_t row, const gm_field *fields, uint64_t line, float *cells, int32_t *y,
                     gm_error *e) {
     if (d->choice.keep_going) {
-        if (gm_grow(&d->unusable, &d->unusable_capacity, row + 1, sizeof *d->unusable, e) < 0) return -1;
-        d->unusable[row] = false;
+        gm_marks *m = &d->marks;
+        if (gm_grow(&m->unusable, &m->unusable_capacity, row + 1, sizeof *m->unusable, e) < 0) return -1;
+        m->unusable[row] = false;
     }
     const int taken = fields != NULL ? gm_encoder_row(&d->encoder, fields, cells, y, e)
                                      : gm_fail(e, "another number of fields than the %s has",
@@ -211,8 +209,7 @@ static int take_row(gm_rows *d, size_t row, const gm_field *fields, uint64_t lin
         gm_fail_within(e, "%s: line %llu: ", d->name, (unsigned long long)line);
     if (!d->choice.keep_going) return -1;
     if (d->unusable_count++ == 0) d->unusable_first = *e;
-    d->unusable_now++;
-    d->unusable[row] = true;
+    d->marks.unusable[row] = true;
     memset(cells, 0, d->schema->column_count * sizeof *cells);
     if (y != NULL) *y = 0;
     return 0;
@@ -296,8 +293,7 @@ static row_kind next_row(gm_rows *d, size_t row, float *cells, int32_t *y, gm_er
 long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t *y, gm_error *e) {
     const size_t columns = d->schema->column_count;
     size_t rows = 0;
-    d->id_used = 0;
-    d->unusable_now = 0;
+    d->marks.text_used = 0;
     if (d->failed) {
         *e = d->trouble;
         return -1;
@@ -307,12 +303,12 @@ long gm_rows_cells(gm_rows *d, size_t wanted, bool eager, float *cells, int32_t 
         int32_t *label = d->labelled && y != NULL ? &y[rows] : NULL;
         const row_kind kind = next_row(d, rows, cells + rows * columns, label, e);
         if (kind == ROW_BROKEN) {
-            place_ids(d, rows);
+            place_ids(&d->marks, rows);
             return trouble_behind(d, rows, e);
         }
         if (kind == ROW_TAKEN) rows++;
     }
-    place_ids(d, rows);
+    place_ids(&d->marks, rows);
     return (long)rows;
 }
 
@@ -575,9 +571,7 @@ void gm_rows_close(gm_rows *d) {
     for (size_t i = 0; i < d->file_count; i++) free(d->files[i]);
     free(d->files);
     free(d->cells);
-    free(d->ids);
-    free(d->id_text);
-    free(d->unusable);
+    gm_marks_free(&d->marks);
     free(d->bytes);
     free(d->label_bytes);
     free(d);
@@ -587,12 +581,16 @@ bool gm_rows_labelled(const gm_rows *d) {
     return d->labelled;
 }
 
-const gm_field *gm_rows_ids(const gm_rows *d) {
-    return d->ids;
+void gm_rows_marks(gm_rows *d, gm_marks *marks) {
+    const gm_marks room = *marks;
+    *marks = d->marks;
+    d->marks = room;
 }
 
-const bool *gm_rows_unusable(const gm_rows *d) {
-    return d->unusable_now > 0 ? d->unusable : NULL;
+void gm_marks_free(gm_marks *marks) {
+    free(marks->ids);
+    free(marks->unusable);
+    free(marks->text);
 }
 
 uint64_t gm_rows_unusable_count(const gm_rows *d, const char **first) {

@@ -48,8 +48,8 @@ static void place_layers(gm_walk *w) {
 _Static_assert(GM_CHUNK % GM_COLUMN_ROWS == 0 && GM_SLICE % GM_COLUMN_ROWS == 0, "cuts are where they change no bit");
 
 /* Whether work need not be cut. */
-static bool is_undivided(void) {
-    return gm_threads() == 1 && gm_matmul_cuts_freely();
+static bool is_undivided(const gm_walk *w) {
+    return (w->alone || gm_threads() == 1) && gm_matmul_cuts_freely();
 }
 
 /* Pieces of `piece` rows, or so many more that none is of a single row. Only from 3841 rows on can that be more than
@@ -60,21 +60,21 @@ static size_t without_single(size_t n, size_t piece, size_t more) {
 }
 
 size_t gm_walk_chunk(const gm_walk *w, size_t rows, size_t chunks) {
-    const size_t large = w->held ? GM_CHUNK_WIDE : GM_CHUNK_LARGE;
-    size_t chunk = is_undivided() ? large : gm_smaller(w->chunk_least, large);
+    const size_t large = w->packs->params ? GM_CHUNK_WIDE : GM_CHUNK_LARGE;
+    size_t chunk = is_undivided(w) ? large : gm_smaller(w->chunk_least, large);
     const size_t whole = gm_pieces(rows, GM_CHUNK) * GM_CHUNK; /* no scratch for rows that are not there */
     while (chunk < large && 2 * chunk * chunks <= rows) chunk *= 2;
     return rows == 0 ? chunk : without_single(rows, gm_smaller(chunk, whole), GM_CHUNK);
 }
 
 void gm_walk_cut(gm_walk *w, size_t rows, size_t chunks) {
-    const bool shared = rows == 1 || !is_undivided();
+    const bool shared = rows == 1 || !is_undivided(w);
     w->cuts = shared && chunks == 1 && w->chunk_least > GM_CHUNK ? 2 : 1;
 }
 
-static size_t slice_rows(const gm_layer *layer) {
+static size_t slice_rows(const gm_walk *w, const gm_layer *layer) {
     const size_t eighth = gm_pieces(gm_pieces(layer->inputs, 8), GM_SLICE) * GM_SLICE;
-    const size_t rows = is_undivided() ? GM_SLICE_LARGE : gm_smaller(eighth, GM_SLICE_LARGE);
+    const size_t rows = is_undivided(w) ? GM_SLICE_LARGE : gm_smaller(eighth, GM_SLICE_LARGE);
     return without_single(layer->inputs, rows, GM_SLICE);
 }
 
@@ -87,7 +87,7 @@ void gm_walk_slice(gm_walk *w) {
     size_t n = 0, block = 0;
     for (size_t l = 0; l < net->layer_count; l++) {
         const gm_layer *layer = &net->layers[l];
-        size_t cut = layer->kind == GM_DENSE ? slice_rows(layer) : layer->kind == GM_BATCHNORM ? layer->inputs : 0;
+        size_t cut = layer->kind == GM_DENSE ? slice_rows(w, layer) : layer->kind == GM_BATCHNORM ? layer->inputs : 0;
         for (size_t i = 0; cut && i < layer->inputs; i += cut)
             w->slices[n++] = (gm_slice){
                 .layer = l, .first = i, .count = gm_smaller(cut, layer->inputs - i), .block = block + i / GM_SLICE};
@@ -128,68 +128,19 @@ static int make_spectra(gm_walk *w, gm_error *e) {
     return 0;
 }
 
-#define HELD_MOST ((size_t)1 << 22) /* packed numbers */
-#define HELD_ROWS ((size_t)256)     /* rows for which packing does not pay */
-
-/* Whether all products of a forward call can read packed weights: those of rff and spectral layers are others. */
-static bool is_packable(const gm_net *net) {
-    size_t left = HELD_MOST;
-    for (size_t l = 0; l < net->layer_count; l++) {
-        const gm_layer *layer = &net->layers[l];
-        if (layer->kind == GM_RFF || layer->spectral) return false;
-        if (layer->kind != GM_DENSE) continue;
-        const size_t count = gm_matmul_packed(layer->units, layer->inputs); /* below 2^49: GM_UNITS_MAX */
-        if (count > left) return false;
-        left -= count;
-    }
-    return true;
-}
-
-void gm_walk_hold(gm_walk *w, const float *params) {
-    w->held = gm_matmul_cuts_freely() && is_packable(w->net) ? params : NULL;
-}
-
-static int pack_layers(gm_walk *w, gm_error *e) {
-    const gm_net *net = w->net;
-    for (size_t l = 0; l < net->layer_count; l++) {
-        const gm_layer *layer = &net->layers[l];
-        if (layer->kind != GM_DENSE) continue;
-        w->packed[l] = gm_new(gm_matmul_packed(layer->units, layer->inputs), sizeof(float), e);
-        if (!w->packed[l]) return gm_fail_within(e, "layer %zu: ", l);
-        gm_matmul_pack(layer->units, layer->inputs, w->held + net->parameters[layer->weights].offset, layer->units,
-                       w->packed[l]);
-    }
-    return 0;
-}
-
-int gm_walk_pack(gm_walk *w, const float *params, size_t rows, gm_error *e) {
-    if (params != w->held || w->held_rows > HELD_ROWS) return 0;
-    w->held_rows += rows;
-    return w->held_rows > HELD_ROWS ? pack_layers(w, e) : 0;
-}
-
-#define PORTION ((size_t)128 * 784)     /* numbers: more do not stay in the second cache */
-#define PORTION_LARGE ((size_t)1 << 20) /* where threads wait while rows are read, or weights are packed anew */
-#define PORTION_ROWS ((size_t)2048)
-
-size_t gm_walk_portion(const gm_walk *w, size_t threads) {
-    const size_t rows = (threads == 1 && w->held ? PORTION : PORTION_LARGE) / w->net->inputs;
-    return rows < 16 ? 16 : gm_smaller(rows, PORTION_ROWS);
-}
-
 gm_walk *gm_walk_new(const gm_net *net, uint64_t seed, gm_error *e) {
     if (gm_blas_ready(e) != 0) return NULL;
     gm_walk *w = gm_new_zeroed(1, sizeof *w, e);
     if (!w) return NULL;
     w->net = net;
+    w->packs = &w->own_packs;
     w->output_at = gm_new(net->layer_count, sizeof *w->output_at, e);
     w->derivative_at = gm_new(net->layer_count, sizeof *w->derivative_at, e);
     w->extra_at = gm_new(net->layer_count, sizeof *w->extra_at, e);
     w->moments_at = gm_new(net->layer_count, sizeof *w->moments_at, e);
     for (size_t l = 0; l < net->layer_count; l++) w->block_count += blocks_of(&net->layers[l]);
     w->slices = gm_new(w->block_count + 1, sizeof *w->slices, e);
-    w->packed = gm_new_zeroed(net->layer_count, sizeof *w->packed, e);
-    bool ok = w->output_at && w->derivative_at && w->extra_at && w->moments_at && w->slices && w->packed;
+    bool ok = w->output_at && w->derivative_at && w->extra_at && w->moments_at && w->slices;
     if (!ok || fix_layers(w, seed, e) < 0 || make_spectra(w, e) < 0) {
         gm_walk_free(w);
         return NULL;
@@ -202,10 +153,9 @@ void gm_walk_free(gm_walk *w) {
     if (!w) return;
     for (size_t l = 0; w->fixed && l < w->net->layer_count; l++) free(w->fixed[l]);
     for (size_t l = 0; w->spectrum && l < w->net->layer_count; l++) free(w->spectrum[l].weights);
-    for (size_t l = 0; w->packed && l < w->net->layer_count; l++) free(w->packed[l]);
     free(w->fixed);
     free(w->spectrum);
-    free(w->packed);
+    gm_walk_unpack(w);
     free(w->moments_at);
     free(w->moments.bytes);
     free(w->output_at);
@@ -344,7 +294,7 @@ static void crew_piece(void *context, size_t worker) {
 
 int gm_walk_crew(gm_walk *w, size_t chunks, size_t scratch_floats, void (*work)(const void *, size_t, float *),
                  const void *context, gm_error *e) {
-    size_t workers = gm_smaller(gm_threads(), chunks);
+    size_t workers = w->alone ? 1 : gm_smaller(gm_threads(), chunks);
     if (gm_walk_reserve(&w->scratch, workers, scratch_floats, sizeof(float), e) < 0) return -1;
     gm_crew crew = {.chunk_count = chunks,
                     .scratch = w->scratch.bytes,
@@ -415,7 +365,7 @@ void gm_walk_link(const gm_walk *w, const float *params, const gm_mode *mode, co
                            y);
         break;
     case GM_DENSE:
-        gm_dense_forward(layer, gm_walk_weights(w, link->l, params), params == w->held ? w->packed[link->l] : NULL,
+        gm_dense_forward(layer, gm_walk_weights(w, link->l, params), gm_walk_packed(w, link->l, params),
                          params + net->parameters[layer->biases].offset, rows, w->cuts, link->x, v, y);
         break;
     case GM_DROPOUT:

@@ -6,6 +6,8 @@
 
 #include "layer.h"
 
+#include <stdatomic.h>
+
 /* A slice of rows of a dense layer's weights; of a batchnorm layer all of it. */
 typedef struct gm_slice {
     size_t layer, first, count;
@@ -23,6 +25,14 @@ typedef struct gm_spectrum {
     float *weights, *a, *u;
     float largest; /* s */
 } gm_spectrum;
+
+/* Weights that stay, packed once; for several walks. */
+typedef struct gm_packs {
+    const float *params; /* of gm_walk_hold, or NULL */
+    atomic_size_t rows;  /* that were run forward with them, until they are packed */
+    float **layers;      /* of a dense layer its weights */
+    atomic_bool ready;
+} gm_packs;
 
 /* Of what a forward call is that was kept. */
 typedef struct gm_kept {
@@ -49,10 +59,10 @@ struct gm_walk {
     size_t labels_at;      /* of a gaussian layer with labels: the class's column in the joined input */
     float **fixed;         /* of an rff layer: its weights, its phases behind them; else NULL */
     gm_spectrum *spectrum; /* of a spectral layer */
-    const float *held;     /* the parameters of gm_walk_hold, or NULL */
-    size_t held_rows;      /* that were run forward with them, until they are packed */
-    float **packed;        /* of a dense layer: their weights packed; or NULL */
-    gm_slice *slices;      /* the call's: block_count at most */
+    gm_packs *packs;       /* own_packs, or another walk's */
+    gm_packs own_packs;
+    bool alone;       /* other threads have walks of their own: nothing is shared out */
+    gm_slice *slices; /* the call's: block_count at most */
     size_t slice_count, block_count;
     gm_room stacked;      /* region of all stacked rows */
     gm_room scratch;      /* one region of chunk_rows rows for each thread */
@@ -95,6 +105,9 @@ GM_MUST_USE int gm_walk_keep(gm_walk *w, const float *params, const gm_backward 
 
 /* Packs the weights of these parameters if they are held, and were used for so many rows that it pays. */
 GM_MUST_USE int gm_walk_pack(gm_walk *w, const float *params, size_t rows, gm_error *e);
+/* What was packed of dense layer l, or NULL. */
+const float *gm_walk_packed(const gm_walk *w, size_t l, const float *params);
+void gm_walk_unpack(gm_walk *w);
 
 /* The numbers of an input that need no joining, or NULL; x[count, inputs] = its rows from `first` on, parts side by
  * side. Behind gm_walk_forward and gm_walk_backward a row is the network's: it may be a pack of rows of data. */

@@ -13,7 +13,8 @@ static int answer_version(const gm_tool *tool) {
 }
 
 int gm_call_open(const gm_tool *tool, int argc, char **argv, bool fused, gm_call *call, bool *done, gm_error *e) {
-    *call = (gm_call){.tool = tool, .role = tool->role, .fused = fused, .max_tensor = GM_MAX_TENSOR_DEFAULT};
+    *call =
+        (gm_call){.tool = tool, .role = tool->role, .fused = fused, .max_tensor = GM_MAX_TENSOR_DEFAULT, .workers = 1};
     *done = false;
     call->state = gm_new_zeroed(1, tool->state_size ? tool->state_size : 1, e);
     if (!call->state) return -1;

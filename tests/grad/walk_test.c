@@ -498,17 +498,16 @@ static void test_held(void) {
     close_gan(held);
 }
 
-/* Rows of a portion for one thread, with parameters that are said to stay. */
-static size_t portion_of(const char *first, const char *second) {
+/* Rows of a portion, with as many walks as threads or with one. */
+static size_t portion_of(const char *first, const char *second, size_t threads, size_t walks) {
     const char *const layers[] = {first, second, "dense:1"};
     gm_error e;
     gm_net *net = parse_net("100", layers, 3);
-    gm_walk *walk = gm_walk_new(net, 11, &e);
     float params = 0; /* not read until rows are run */
-    gm_walk_hold(walk, &params);
-    size_t rows = gm_walk_portion(walk, 1);
-    CHECK(gm_walk_portion(walk, 2) == 2048);
-    gm_walk_free(walk);
+    gm_team *team = gm_team_new(net, 11, &params, threads, &e);
+    size_t rows = team->portion;
+    CHECK(team->count == walks);
+    gm_team_free(team);
     gm_net_free(net);
     return rows;
 }
@@ -518,12 +517,15 @@ static void test_not_held(void) {
     static const char *const layers[] = {"dense:200:leaky", "dense:70:gelu:spectral", "dense:33:relu",
                                          "dense:1:sigmoid"};
     float before[ROWS], after[ROWS];
-    const size_t few = gm_matmul_cuts_freely() ? 128 * 784 / 100 : 2048;
-    CHECK(portion_of("dense:200:relu", "dense:300") == few);
-    CHECK(portion_of("dense:2000:relu", "dense:1900") == few);
-    CHECK(portion_of("dense:2000:relu", "dense:2000") == 2048);
-    CHECK(portion_of("rff:200:1", "dense:300") == 2048);
-    CHECK(portion_of("dense:200:relu:spectral", "dense:300") == 2048);
+    const bool cuts = gm_matmul_cuts_freely();
+    const size_t few = cuts ? 128 * 784 / 100 : 2048;
+    for (size_t threads = 1; threads <= 3; threads++) {
+        CHECK(portion_of("dense:200:relu", "dense:300", threads, cuts ? threads : 1) == few);
+        CHECK(portion_of("dense:2000:relu", "dense:1900", threads, cuts ? threads : 1) == few);
+        CHECK(portion_of("dense:2000:relu", "dense:2000", threads, 1) == 2048);
+        CHECK(portion_of("rff:200:1", "dense:300", threads, 1) == 2048);
+        CHECK(portion_of("dense:200:relu:spectral", "dense:300", threads, 1) == 2048);
+    }
     gan *g = open_layers(layers, 4, "mean(x)"), *held = open_layers(layers, 4, "mean(x)");
     gm_walk_hold(held->walk, held->params);
     for (int i = 0; i < 2; i++) {

@@ -188,7 +188,11 @@ static void test_no_header(void) {
     gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){.id = "-1"}, &e);
     CHECK(d != NULL && gm_rows_next(d, 4, false, x, y, &e) == 2);
     CHECK(x[0] == 3 && x[1] == 8 && x[2] == 4 && x[3] == 9 && y[0] == 1 && y[1] == 0);
-    if (d != NULL) CHECK_TEXT(gm_rows_ids(d)[1].text, "9");
+    gm_marks marks = {0};
+    if (d != NULL) gm_rows_marks(d, &marks);
+    CHECK(marks.ids != NULL);
+    if (marks.ids != NULL) CHECK_TEXT(marks.ids[1].text, "9");
+    gm_marks_free(&marks);
     gm_rows_close(d);
     put_text("new.csv", "3\t8\n");
     d = gm_rows_open(two_files, 1, s, &(gm_data_choice){0}, &e);
@@ -230,15 +234,18 @@ static size_t fold_numbers(const gm_schema *s, gm_fold fold, uint32_t *numbers, 
     float x[14];
     size_t rows = 0;
     long got;
+    gm_marks marks = {0};
     gm_rows *d = gm_rows_open(two_files, 2, s, &(gm_data_choice){.fold = fold, .id = "n"}, &e);
     CHECK(d != NULL);
     while (d != NULL && (got = gm_rows_next(d, 7, false, x, y + rows, &e)) > 0) {
+        gm_rows_marks(d, &marks);
         for (size_t i = 0; i < (size_t)got; i++) {
             double id = -1;
-            CHECK(gm_parse_double(gm_rows_ids(d)[i].text, &id) && id == (double)x[2 * i]);
+            CHECK(gm_parse_double(marks.ids[i].text, &id) && id == (double)x[2 * i]);
             numbers[rows++] = (uint32_t)id;
         }
     }
+    gm_marks_free(&marks);
     gm_rows_close(d);
     return rows;
 }
