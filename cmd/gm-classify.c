@@ -16,10 +16,12 @@
 /* Rows of files that are run together. */
 typedef struct batch {
     size_t rows, outputs_right; /* the numbers of these before one that is not finite */
-    const float *x;             /* room, or rows of a record */
-    float *room;                /* [portion, inputs] */
-    float *outputs;             /* [portion, outputs] */
-    float *score;               /* of one row, for each class */
+    bool broken;                /* no rows: those before were the last that could be read */
+    gm_error trouble;
+    const float *x; /* room, or rows of a record */
+    float *room;    /* [portion, inputs] */
+    float *outputs; /* [portion, outputs] */
+    float *score;   /* of one row, for each class */
     int32_t *y;
     gm_marks marks;
     gm_text answers;
@@ -43,7 +45,7 @@ typedef struct classify {
     gm_team *team;
     batch *batches;
     size_t batch_count;
-    bool begun;
+    bool begun, over; /* reading */
     gm_tally *tally;
     uint64_t unlabelled; /* rows left out as they have no class */
     /* rows to calibrate on */
@@ -391,12 +393,14 @@ static int files_take(gm_call *call, const gm_item *item, gm_error *e) {
     int32_t *y = answers(s) ? NULL : b->y;
     if (answers(s) && !s->begun) put_header(s, stdout);
     s->begun = true;
+    if (s->over) return 0;
     b->x = b->room;
     long n = s->batch_count == 1 ? gm_rows_lend(s->source, s->team->portion, b->room, &b->x, y, e)
                                  : gm_rows_next(s->source, s->team->portion, true, b->room, y, e);
-    if (n < 0) tell_notes(s, call);
-    if (n <= 0) return (int)n;
-    b->rows = (size_t)n;
+    if (n == 0) return 0;
+    b->broken = s->over = n < 0;
+    b->rows = n < 0 ? 0 : (size_t)n;
+    if (n < 0) b->trouble = *e;
     gm_rows_marks(s->source, &b->marks);
     for (size_t i = 0; y && i < b->rows; i++) s->unlabelled += is_usable(b, i) && y[i] == GM_UNLABELLED;
     return 1;
@@ -433,6 +437,11 @@ static int files_give(gm_call *call, const gm_item *item, gm_error *e) {
         if (use_row(s, b, i, e) != 0) return -1;
     if (gm_text_put(&b->answers, e) != 0) return -1;
     if (fflush(stdout) != 0) return gm_fail_errno(e, "standard output");
+    if (b->broken) {
+        tell_notes(s, call);
+        *e = b->trouble;
+        return -1;
+    }
     if (b->outputs_right == b->rows * outputs) return 0;
     return gm_fail(e, "%s gives a row an output that is not finite", s->path);
 }

@@ -168,16 +168,11 @@ static void sample_columns(sample *s, const gm_net *net) {
     s->columns = s->draws_normal ? s->schema->features : net->outputs;
 }
 
-/* Workers: of models that cannot all be held one. */
-static int open_teams(sample *s, gm_call *call, gm_error *e) {
-    call->workers = call->fused ? 1 : call->threads;
-    for (size_t i = 0; i < s->model_count; i++) {
-        const gm_predictor *p = &s->models[i];
-        s->teams[i] = gm_team_new(generator(s, i), p->spec->seed, p->params, call->workers, e);
-        if (!s->teams[i]) return -1;
-        call->workers = s->teams[i]->count;
-    }
-    return 0;
+/* For the model whose turn it is. */
+static int open_team(sample *s, size_t workers, gm_error *e) {
+    const gm_predictor *p = &s->models[s->at];
+    s->teams[s->at] = gm_team_new(generator(s, s->at), p->spec->seed, p->params, workers, e);
+    return s->teams[s->at] ? 0 : -1;
 }
 
 static int open_drawings(sample *s, size_t count, gm_error *e) {
@@ -212,7 +207,9 @@ static int sample_open(gm_call *call, gm_error *e) {
                        s->paths.items[0]);
     if (sample_label(s, net, e) != 0 || sample_count(s, e) != 0 || (s->png && sample_shape(s, s->columns, e) != 0))
         return -1;
-    if (open_teams(s, call, e) != 0 || open_drawings(s, GM_BELT_SLOTS(call->workers), e) != 0) return -1;
+    call->workers = call->fused ? 1 : call->threads;
+    for (size_t i = 0; i < s->model_count; i++) call->workers = gm_team_size(generator(s, i), call->workers);
+    if (open_team(s, call->workers, e) != 0 || open_drawings(s, GM_BELT_SLOTS(call->workers), e) != 0) return -1;
     if (s->csv || s->png) call->role = GM_ALONE;
     return 0;
 }
@@ -372,12 +369,12 @@ static int write_png(sample *s, gm_error *e) {
 /* ---- items: up to BATCH rows of one model ---- */
 
 static int sample_take(gm_call *call, const gm_item *item, gm_error *e) {
-    (void)e;
     sample *s = call->state;
     if (s->done == s->total) {
         if (s->at + 1 == s->model_count) return 0;
         s->at++;
         s->done = 0;
+        if (open_team(s, call->workers, e) != 0) return -1;
     }
     drawing *d = &s->drawings[item->slot];
     uint64_t left = s->total - s->done;
@@ -402,7 +399,12 @@ static int sample_work(gm_call *call, const gm_item *item, gm_error *e) {
 
 static int sample_give(gm_call *call, const gm_item *item, gm_error *e) {
     sample *s = call->state;
-    return s->csv ? gm_text_put(&s->drawings[item->slot].csv, e) : 0;
+    drawing *d = &s->drawings[item->slot];
+    if (d->first + d->rows == s->total) {
+        gm_team_free(s->teams[d->at]);
+        s->teams[d->at] = NULL;
+    }
+    return s->csv ? gm_text_put(&d->csv, e) : 0;
 }
 
 static int sample_finish(gm_call *call, gm_error *e) {

@@ -453,6 +453,37 @@ $(sed -n 's/^gm-classify: \(standard input: .*\)/\1/p' said.1)"
     [ ! -e /dev/full ] || gm_assert_fails 1 "No space left" bash -c 'exec gm-classify -j 3 -m wine.gm rows.csv 3>&1 >/dev/full'
 }
 
+@test "with threads, too: a reader that goes away ends it by a signal; an error is told at once, while input is waited for" {
+    wine dense:20:relu dense:classes:softmax
+    { head -1 wine.csv; for _ in $(seq 120); do tail -n +2 wine.csv; done; } >rows.csv
+    for _ in 1 2 3 4 5 6; do
+        said=$(bash -c 'gm-classify -j 3 -m wine.gm rows.csv 2>&1 >&3 | cat; exit ${PIPESTATUS[0]}' 3> >(head -1 >/dev/null)) || status=$?
+        gm_assert_equal "$said ${status:-0}" " 141"
+    done
+    [ -e /dev/full ] || return 0
+    mkfifo in
+    exec 7<>in
+    for _ in 1 2 3 4; do
+        head -3 wine.csv >&7
+        gm_assert_fails 1 "standard output: No space left" bash -c 'exec timeout 20 gm-classify -j 2 -m wine.gm in 3>&1 >/dev/full'
+    done
+}
+
+@test "many outputs take no more memory than few" {
+    [ -z "${GM_SANITIZED:-}" ] || skip "sanitizers keep memory"
+    wine dense:1500
+    { head -1 wine.csv; for _ in $(seq 40); do tail -n +2 wine.csv; done; } >rows.csv
+    for j in 1 4; do
+        gm_python - "$j" >peak.$j <<'P'
+import resource, subprocess, sys
+subprocess.run(["gm-classify", "-j", sys.argv[1], "-m", "wine.gm", "--scores", "rows.csv"], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+P
+    done
+    echo "$(cat peak.1) kB with one thread, $(cat peak.4) kB with four"
+    [ "$(cat peak.1)" -lt 16000 ] && [ "$(cat peak.4)" -lt 32000 ]
+}
+
 @test "-o: records in, records out, with classes and probabilities; the same in gm-pipe" {
     wine dense:classes:softmax
     train wine.gm 'ce(x,y)' 2 wine.csv

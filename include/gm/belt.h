@@ -1,7 +1,7 @@
 /* belt.h: an assembly line: items that several threads work on, taken and given one after the other.
  *
- * A pipeline of three stages: serial in order, parallel, serial in order. No thread waits for another one's item: who
- * is done gives what is due, be it its own or not, and takes the next item.
+ * A pipeline of three stages: serial in order, parallel, serial in order. Who is done gives what is due, be it its own
+ * or not, and takes the next item: a thread waits for another one's item only when all slots are taken.
  */
 #ifndef GM_BELT_H
 #define GM_BELT_H
@@ -21,6 +21,9 @@ typedef struct gm_belt {
     int (*work)(void *context, size_t slot, size_t worker, gm_error *e);
     /* By one thread at a time, items in the order in which they were taken; then the slot is free. 0, -1. */
     int (*give)(void *context, size_t slot, gm_error *e);
+    /* Told the error at once if the run fails while another thread is in `take`, which may wait for input as long as
+     * nobody sends any: gm_belt_run returns only behind it. This need not return. May be NULL. */
+    void (*abandon)(void *context, gm_error *e);
 } gm_belt;
 
 /* Runs until there are no more items: 0. -1 with the error of the first item that has one: those before it were given,

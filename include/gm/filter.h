@@ -216,11 +216,12 @@ void gm_writing_end(gm_writing *w);
 
 /* ---- shared by tools ---- */
 
-/* Text that a thread makes and another one prints. gm_text_put prints it and begins anew. */
+/* Text that a thread makes and another one prints: what is written to f is kept until gm_text_put prints it, which also
+ * fails if there was no memory to keep it. It must stay where it was opened. */
 typedef struct gm_text {
     FILE *f;
-    char *bytes;
-    size_t size;
+    char *bytes; /* private, as what follows */
+    size_t size, capacity;
 } gm_text;
 GM_MUST_USE int gm_text_open(gm_text *t, gm_error *e);
 GM_MUST_USE int gm_text_put(gm_text *t, gm_error *e);

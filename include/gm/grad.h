@@ -40,11 +40,12 @@ void gm_walk_hold(gm_walk *w, const float *params);
  * once, each on one thread with a walk of its own. A network that cannot be held has one walk, which uses all threads.
  * The same bits. net and params must outlive it. */
 typedef struct gm_team {
-    size_t count; /* `threads`, or one */
+    size_t count; /* gm_team_size */
     gm_walk **walks;
     size_t portion; /* rows: of parameters that are held few, which are still near when they are used; else many, so
                        that threads seldom wait, and weights are seldom packed */
 } gm_team;
+size_t gm_team_size(const gm_net *net, size_t threads); /* `threads`, or one */
 GM_MUST_USE gm_team *gm_team_new(const gm_net *net, uint64_t seed, const float *params, size_t threads, gm_error *e);
 void gm_team_free(gm_team *t);
 

@@ -3,7 +3,6 @@
 
 #include "gm/threads.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -22,6 +21,7 @@ typedef struct belt_run {
     pthread_mutex_t mutex;
     pthread_cond_t freed;
     uint64_t taken, given;
+    bool in_take;
     bool giving; /* a thread gives, and will see what is done meanwhile */
     bool over;   /* nothing is left to take, or to give */
     int status;
@@ -36,9 +36,9 @@ static entry *entry_of(const belt_run *run, uint64_t number) {
 static bool wait_for_slot(belt_run *run) {
     pthread_mutex_lock(&run->mutex);
     while (!run->over && run->taken - run->given == run->slots) pthread_cond_wait(&run->freed, &run->mutex);
-    bool over = run->over;
+    run->in_take = !run->over;
     pthread_mutex_unlock(&run->mutex);
-    return !over;
+    return run->in_take;
 }
 
 /* The next item's slot: 1; 0: there is none, or an item that failed. */
@@ -50,6 +50,7 @@ static int take_item(belt_run *run, size_t *slot) {
         entry *at = &run->entries[*slot];
         got = run->belt->take(run->belt->context, *slot, &at->e);
         pthread_mutex_lock(&run->mutex);
+        run->in_take = false;
         if (got <= 0) run->over = true;
         if (got != 0) run->taken++;
         if (got != 0) at->stage = got > 0 ? STAGE_BEGUN : STAGE_FAILED;
@@ -68,6 +69,7 @@ static bool is_due(belt_run *run) {
     run->status = -1;
     run->over = true;
     pthread_cond_broadcast(&run->freed);
+    if (run->in_take && run->belt->abandon) run->belt->abandon(run->belt->context, run->e);
     return false;
 }
 

@@ -148,10 +148,12 @@ static uint64_t spin_for(size_t threads) {
     return (size_t)CPU_COUNT(&set) < threads ? 0 : SPIN_NANOSECONDS;
 }
 
-/* Workers leave every signal to the threads that were there before them. */
+/* Workers leave signals to the threads that were there before them, but for one, which comes to the thread that writes
+ * to a pipe that nobody reads. */
 static int start_workers(size_t n) {
     sigset_t all, kept;
     sigfillset(&all);
+    sigdelset(&all, SIGPIPE);
     pthread_sigmask(SIG_SETMASK, &all, &kept);
     int failure = sem_init(&pool.reported, 0, 0) == 0 ? 0 : errno;
     while (pool.workers < n && !failure) {

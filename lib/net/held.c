@@ -24,8 +24,12 @@ static bool is_packable(const gm_net *net) {
     return true;
 }
 
+static bool can_hold(const gm_net *net) {
+    return gm_matmul_cuts_freely() && is_packable(net);
+}
+
 void gm_walk_hold(gm_walk *w, const float *params) {
-    w->packs->params = gm_matmul_cuts_freely() && is_packable(w->net) ? params : NULL;
+    w->packs->params = can_hold(w->net) ? params : NULL;
 }
 
 static int pack_layers(const gm_net *net, gm_packs *packs, gm_error *e) {
@@ -69,8 +73,9 @@ void gm_walk_unpack(gm_walk *w) {
 #define PORTION_LARGE ((size_t)1 << 20)
 #define PORTION_ROWS ((size_t)2048)
 
-static size_t portion_rows(const gm_team *t, size_t inputs) {
-    const size_t rows = (t->walks[0]->packs->params ? PORTION : PORTION_LARGE) / inputs;
+static size_t portion_rows(const gm_team *t, const gm_net *net) {
+    const size_t numbers = net->inputs > net->outputs ? net->inputs : net->outputs;
+    const size_t rows = (t->walks[0]->packs->params ? PORTION : PORTION_LARGE) / numbers;
     return rows < 16 ? 16 : gm_smaller(rows, PORTION_ROWS);
 }
 
@@ -83,20 +88,24 @@ static int add_walk(gm_team *t, const gm_net *net, uint64_t seed, gm_error *e) {
     return 0;
 }
 
+size_t gm_team_size(const gm_net *net, size_t threads) {
+    return can_hold(net) ? threads : 1;
+}
+
 gm_team *gm_team_new(const gm_net *net, uint64_t seed, const float *params, size_t threads, gm_error *e) {
+    const size_t count = gm_team_size(net, threads);
     gm_team *t = gm_new_zeroed(1, sizeof *t, e);
     if (!t) return NULL;
-    t->walks = gm_new_zeroed(threads, sizeof(gm_walk *), e);
-    int status = t->walks ? add_walk(t, net, seed, e) : -1;
-    if (status == 0) gm_walk_hold(t->walks[0], params);
-    const size_t count = status == 0 && t->walks[0]->packs->params ? threads : 1;
+    t->walks = gm_new_zeroed(count, sizeof(gm_walk *), e);
+    int status = t->walks ? 0 : -1;
     while (status == 0 && t->count < count) status = add_walk(t, net, seed, e);
     if (status != 0) {
         gm_team_free(t);
         return NULL;
     }
+    gm_walk_hold(t->walks[0], params);
     for (size_t i = 0; i < count; i++) t->walks[i]->alone = count > 1;
-    t->portion = portion_rows(t, net->inputs);
+    t->portion = portion_rows(t, net);
     return t;
 }
 

@@ -61,7 +61,7 @@ struct gm_walk {
     gm_spectrum *spectrum; /* of a spectral layer */
     gm_packs *packs;       /* own_packs, or another walk's */
     gm_packs own_packs;
-    bool alone;       /* other threads have walks of their own: nothing is shared out */
+    bool alone;       /* other threads have walks of their own, and take no work from this one */
     gm_slice *slices; /* the call's: block_count at most */
     size_t slice_count, block_count;
     gm_room stacked;      /* region of all stacked rows */

@@ -118,9 +118,18 @@ static int give_item(void *context, size_t slot, gm_error *e) {
     return flow_process(f, item.record, 1, e) < 0 ? -1 : 0;
 }
 
+/* A thread may wait for input; there is nothing that ends with the calls. */
+static void abandon_items(void *context, gm_error *e) {
+    _exit(failed(context, e));
+}
+
 static int flow_items(gm_flow *f, gm_error *e) {
-    const gm_belt belt = {
-        .workers = f->calls[0]->workers, .context = f, .take = take_item, .work = work_item, .give = give_item};
+    const gm_belt belt = {.workers = f->calls[0]->workers,
+                          .context = f,
+                          .take = take_item,
+                          .work = work_item,
+                          .give = give_item,
+                          .abandon = abandon_items};
     return gm_belt_run(&belt, e);
 }
 

@@ -139,9 +139,65 @@ static void test_errors(void) {
     CHECK(gm_threads_set(1, &e) == 0);
 }
 
+/* ---- an error while another thread waits for input ---- */
+
+typedef struct drought {
+    atomic_int taken; /* the second item is being taken */
+    atomic_bool told;
+    int told_times;
+    char text[512];
+} drought;
+
+static bool wait_for(const atomic_bool *told, const atomic_int *taken) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; i < 10000; i++) {
+        if (told ? atomic_load(told) : atomic_load(taken) > 1) return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+static int dry_take(void *context, size_t slot, gm_error *e) {
+    (void)slot, (void)e;
+    drought *d = context;
+    return atomic_fetch_add(&d->taken, 1) == 0 ? 1 : !wait_for(&d->told, NULL);
+}
+
+static int dry_work(void *context, size_t slot, size_t worker, gm_error *e) {
+    (void)slot, (void)worker;
+    drought *d = context;
+    return gm_fail(e, wait_for(NULL, &d->taken) ? "first" : "nobody takes");
+}
+
+static int dry_give(void *context, size_t slot, gm_error *e) {
+    (void)context, (void)slot;
+    return gm_fail(e, "given");
+}
+
+static void dry_abandon(void *context, gm_error *e) {
+    drought *d = context;
+    d->told_times++;
+    snprintf(d->text, sizeof d->text, "%s", e->text);
+    atomic_store(&d->told, true);
+}
+
+static void test_abandon(void) {
+    gm_error e;
+    CHECK(gm_threads_set(2, &e) == 0);
+    drought d = {.text = ""};
+    gm_belt belt = {
+        .workers = 2, .context = &d, .take = dry_take, .work = dry_work, .give = dry_give, .abandon = dry_abandon};
+    CHECK(gm_belt_run(&belt, &e) == -1);
+    CHECK_TEXT(e.text, "first");
+    CHECK_TEXT(d.text, "first");
+    CHECK(d.told_times == 1);
+    CHECK(gm_threads_set(1, &e) == 0);
+}
+
 int main(void) {
     RUN(test_order);
     RUN(test_nobody_waits);
     RUN(test_errors);
+    RUN(test_abandon);
     return check_done();
 }
