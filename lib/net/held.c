@@ -97,7 +97,11 @@ gm_team *gm_team_new(const gm_net *net, uint64_t seed, const float *params, size
     gm_team *t = gm_new_zeroed(1, sizeof *t, e);
     if (!t) return NULL;
     t->walks = gm_new_zeroed(count, sizeof(gm_walk *), e);
-    int status = t->walks ? 0 : -1;
+    if (!t->walks) {
+        free(t);
+        return NULL;
+    }
+    int status = 0;
     while (status == 0 && t->count < count) status = add_walk(t, net, seed, e);
     if (status != 0) {
         gm_team_free(t);
