@@ -21,7 +21,7 @@ int gm_text_open(gm_text *t, gm_error *e) {
 
 int gm_text_put(gm_text *t, gm_error *e) {
     if (fflush(t->f) != 0 || ferror(t->f)) return gm_fail(e, "no memory for text");
-    if (fwrite(t->bytes, 1, t->size, stdout) != t->size) return gm_fail_errno(e, "standard output");
+    if (t->size > 0 && fwrite(t->bytes, 1, t->size, stdout) != t->size) return gm_fail_errno(e, "standard output");
     t->size = 0;
     return 0;
 }
