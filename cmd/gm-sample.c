@@ -35,9 +35,8 @@ typedef struct sample {
     size_t model_count;
     gm_schema *schema;
     gm_net **decoders;             /* of each model the layers behind its gaussian one, or NULL */
-    gm_team **teams;               /* of each model */
+    gm_team **teams;               /* of models that draw: the others' are NULL */
     size_t columns;                /* of a row that is drawn */
-    bool draws_normal;             /* from the outputs */
     size_t height, width, classes; /* classes: columns of the input's part of that kind, or 0 */
     long class;                    /* of --label, or -1 */
     uint64_t total;                /* rows of one model */
@@ -164,8 +163,8 @@ static int sample_count(sample *s, gm_error *e) {
 /* What a row is: the outputs, or, where these are twice what the data have, a normal variable for each of the first
  * half. */
 static void sample_columns(sample *s, const gm_net *net) {
-    s->draws_normal = s->schema && net->outputs == 2 * s->schema->features;
-    s->columns = s->draws_normal ? s->schema->features : net->outputs;
+    bool normal = s->schema && net->outputs == 2 * s->schema->features;
+    s->columns = normal ? s->schema->features : net->outputs;
 }
 
 /* For the model whose turn it is. */
@@ -180,7 +179,7 @@ static int open_drawings(sample *s, size_t count, gm_error *e) {
     s->drawings = gm_new_zeroed(count, sizeof *s->drawings, e);
     while (s->drawings && s->drawing_count < count) {
         drawing *d = &s->drawings[s->drawing_count++];
-        if (s->draws_normal && !(d->normal = gm_new(BATCH * net->outputs, sizeof(float), e))) return -1;
+        if (net->outputs != s->columns && !(d->normal = gm_new(BATCH * net->outputs, sizeof(float), e))) return -1;
         if (s->between && !(d->ends = gm_new(2 * net->inputs, sizeof(float), e))) return -1;
         if (s->csv && gm_text_open(&d->csv, e) != 0) return -1;
     }

@@ -447,9 +447,9 @@ P
         cmp said.1 said.$j
     done
     gm_assert_equal "$(grep -c '^status 1$' said.1)" 3
-    gm_assert_equal "$(sed -n 's/^gm-classify: //p' said.1)" "word.csv: line 15000, column 'malic_acid': 'n.a.' is not a number
+    gm_assert_equal "$(sed -n 's/in record [0-9]*$/in record N/; s/^gm-classify: //p' said.1)" "word.csv: line 15000, column 'malic_acid': 'n.a.' is not a number
 3 rows could not be used; the first: many.csv: line 3, column 'malic_acid': 'n.a.' is not a number
-$(sed -n 's/^gm-classify: \(standard input: .*\)/\1/p' said.1)"
+standard input: stream cut off in record N"
     [ ! -e /dev/full ] || gm_assert_fails 1 "No space left" bash -c 'exec gm-classify -j 3 -m wine.gm rows.csv 3>&1 >/dev/full'
 }
 
